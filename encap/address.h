@@ -1,0 +1,100 @@
+// IpAddress: an IPv4 or IPv6 address. AddressPair: the two ends of a tunnel.
+//
+// Plain values of fixed size, comparable and hashable byte by byte: every
+// unused byte is zero. Addresses are kept in network order.
+
+#ifndef ENCAP_ADDRESS_H_
+#define ENCAP_ADDRESS_H_
+
+#include <array>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace encap {
+
+enum class IpFamily : uint8_t { kNone = 0, kV4 = 4, kV6 = 6 };
+
+class IpAddress {
+ public:
+  // No address: family() is kNone and bytes() is empty.
+  constexpr IpAddress() = default;
+
+  // `bytes` points to 4 (V4) or 16 (V6) bytes in network order; they are
+  // copied.
+  static IpAddress V4(const uint8_t* bytes) noexcept;
+  static IpAddress V6(const uint8_t* bytes) noexcept;
+
+  // Dotted quad or RFC 4291 2.2 text without zone or prefix; nullopt for
+  // anything else. "::ffff:1.2.3.4" stays an IPv6 address.
+  static std::optional<IpAddress> Parse(std::string_view text);
+
+  // RFC 5952 text ("192.0.2.1", "2001:db8::1"); "" for no address.
+  std::string ToString() const;
+
+  constexpr IpFamily family() const noexcept { return family_; }
+  constexpr bool is_v4() const noexcept { return family_ == IpFamily::kV4; }
+  constexpr bool is_v6() const noexcept { return family_ == IpFamily::kV6; }
+  // 4, 16 or 0 bytes, network order.
+  std::span<const uint8_t> bytes() const noexcept {
+    return {bytes_.data(), is_v4()   ? size_t{4}
+                           : is_v6() ? size_t{16}
+                                     : size_t{0}};
+  }
+
+  // 0.0.0.0 or :: (also true for no address).
+  bool IsUnspecified() const noexcept;
+  bool IsLoopback() const noexcept;
+  bool IsMulticast() const noexcept;
+  // 255.255.255.255 only; a subnet broadcast needs the prefix to be known.
+  bool IsBroadcast() const noexcept;
+  bool IsLinkLocal() const noexcept;
+  // An address that no host may send from: unspecified, multicast, broadcast,
+  // loopback, 0/8, 240/4 (RFC 1812 5.3.7, RFC 4291 2.7).
+  bool IsMartianSource() const noexcept;
+
+  friend constexpr auto operator<=>(const IpAddress&,
+                                    const IpAddress&) = default;
+  friend constexpr bool operator==(const IpAddress&,
+                                   const IpAddress&) = default;
+
+  template <typename H>
+  friend H AbslHashValue(H h, const IpAddress& a) {
+    return H::combine(std::move(h), a.family_, a.bytes_);
+  }
+
+ private:
+  IpFamily family_ = IpFamily::kNone;
+  std::array<uint8_t, 16> bytes_{};
+};
+
+// An address with a prefix length, e.g. for an interface ("10.9.0.1/30").
+struct IpPrefix {
+  IpAddress address;
+  uint8_t length = 0;  // bits
+
+  // "ADDR/LEN"; without "/LEN" the full length. nullopt when malformed or LEN
+  // is larger than the family allows.
+  static std::optional<IpPrefix> Parse(std::string_view text);
+  std::string ToString() const;
+  friend auto operator<=>(const IpPrefix&, const IpPrefix&) = default;
+};
+
+// The outer addresses of a tunnel, seen from this host.
+struct AddressPair {
+  IpAddress local;
+  IpAddress remote;
+  friend constexpr auto operator<=>(const AddressPair&,
+                                    const AddressPair&) = default;
+  friend constexpr bool operator==(const AddressPair&,
+                                   const AddressPair&) = default;
+};
+
+}  // namespace encap
+
+#endif  // ENCAP_ADDRESS_H_

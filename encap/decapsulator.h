@@ -1,0 +1,48 @@
+// Decapsulator: takes the outer headers of one tunnel off a packet.
+//
+// Built once from an EncapConfig, then immutable and safe to share; each thread
+// brings an InputState of its own. No heap, lock, log, exception or clock.
+
+#ifndef ENCAP_DECAPSULATOR_H_
+#define ENCAP_DECAPSULATOR_H_
+
+#include <cstdint>
+
+#include "encap/drop_reason.h"
+#include "encap/encap_config.h"
+#include "encap/outer_parse.h"
+#include "encap/packet.h"
+
+namespace encap {
+
+// Receive state of one tunnel on one thread. Each thread sees its own share of
+// the flows, in order, so the check of RFC 2890 2.2 is made on that share.
+struct InputState {
+  uint32_t last_sequence = 0;
+  bool seen_sequence =
+      false;  // false: the next number is accepted whatever it is
+};
+
+class Decapsulator {
+ public:
+  // `config` must be valid: Validate(config) is empty.
+  explicit Decapsulator(const EncapConfig& config);
+
+  // `packet` starts at the outer IP header; `outer` is what ParseOuter() gave
+  // for it, and addresses and key have been matched by the caller's lookup. On
+  // kNone `packet` is the inner packet, cut to its own length, ECN set as RFC
+  // 6040 4.2 says, hint offsets moved. A packet with a GSO hint was merged from
+  // checked segments: its GRE checksum is not verified again. On any other
+  // reason the bytes are unchanged. Errors: kTruncated, kBadIpHeader,
+  // kBadGreChecksum, kUnknownProtocol, kKeyMissing, kKeyUnexpected,
+  // kKeyMismatch, kOutOfOrder, kEcnIllegal, kMartianSource.
+  DropReason Decapsulate(PacketBuffer& packet, const OuterInfo& outer,
+                         InputState& state) const noexcept;
+
+ private:
+  EncapConfig config_;
+};
+
+}  // namespace encap
+
+#endif  // ENCAP_DECAPSULATOR_H_

@@ -1,0 +1,91 @@
+// EncapConfig: everything that decides the bytes of one tunnel's outer header.
+
+#ifndef ENCAP_ENCAP_CONFIG_H_
+#define ENCAP_ENCAP_CONFIG_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "encap/address.h"
+
+namespace encap {
+
+// What is carried, and in what.
+//   kGif     IPv4 and IPv6 in IPv4 or IPv6 (protocols 4 and 41), RFC 2003,
+//   4213, 2473 kIpip    IPv4 only (4in4, and 4in6 over an IPv6 outer header)
+//   kSit     IPv6 in IPv4 (RFC 4213)
+//   kIp6ip6  IPv6 in IPv6 (RFC 2473)
+//   kGre     IPv4 and IPv6 in GRE over IPv4 or IPv6 (RFC 2784, 2890, 7676)
+//   kGretap  Ethernet frames (0x6558) in GRE over IPv4 or IPv6
+enum class Mode : uint8_t { kGif, kIpip, kSit, kIp6ip6, kGre, kGretap };
+
+// "gif", "ipip", "sit", "ip6ip6", "gre", "gretap".
+std::string_view ModeName(Mode mode) noexcept;
+std::optional<Mode> ParseMode(std::string_view name) noexcept;
+// True for the modes that carry a GRE header and so may have key, checksum and
+// sequence.
+constexpr bool IsGre(Mode mode) noexcept {
+  return mode == Mode::kGre || mode == Mode::kGretap;
+}
+
+// Don't Fragment bit of an IPv4 outer header (RFC 2003 3.1, RFC 4459). An IPv6
+// outer packet is never fragmented on its way, whatever the policy.
+//   kOn       set
+//   kOff      clear
+//   kInherit  copied from an inner IPv4 header; set for any other payload
+enum class DfPolicy : uint8_t { kOn, kOff, kInherit };
+
+// RFC 6040: kNormal copies the inner ECN field outwards; kCompat always sends
+// Not-ECT. Decapsulation follows the same table in both.
+enum class EcnMode : uint8_t { kNormal, kCompat };
+
+struct EncapConfig {
+  Mode mode = Mode::kGif;
+  IpAddress local;   // outer source of what is sent; same family as remote
+  IpAddress remote;  // outer destination of what is sent
+
+  // GRE key (RFC 2890): presence is part of the identity; 0 is a real key.
+  std::optional<uint32_t> input_key;   // expected on receive
+  std::optional<uint32_t> output_key;  // put into what is sent
+  // GRE checksum in what is sent. On receive a checksum is verified whenever it
+  // is present and never required (RFC 2784 2.3).
+  bool checksum = false;
+  // GRE sequence numbers in what is sent, from 0. On receive, packets whose
+  // number is missing or not newer than the last one are dropped (RFC
+  // 2890 2.2).
+  bool sequence = false;
+
+  // Outer TTL or hop limit 1..255; nullopt copies the inner one (64 when the
+  // payload has none).
+  std::optional<uint8_t> ttl = 64;
+  // Outer DSCP << 2, i.e. TOS or traffic class with the two ECN bits zero;
+  // nullopt copies the inner DSCP (RFC 2983 uniform model; 0 when it has none).
+  std::optional<uint8_t> tos;
+  DfPolicy df = DfPolicy::kOn;
+  EcnMode ecn = EcnMode::kNormal;
+
+  friend bool operator==(const EncapConfig&, const EncapConfig&) = default;
+};
+
+// One field that is wrong, in the words of the configuration ("local", "key").
+struct FieldError {
+  enum class Kind : uint8_t { kInvalid, kFamilyMismatch, kUnknownMode };
+  Kind kind = Kind::kInvalid;
+  std::string field;
+  std::string message;  // what was wrong, what is wanted
+};
+
+// All faults at once; empty when the config can be used.
+std::vector<FieldError> Validate(const EncapConfig& config);
+
+// Outer header bytes in front of the payload: IPv4 20 or IPv6 40, plus GRE 4 to
+// 16, plus the inner Ethernet header (14) for kGretap, so that the tunnel MTU
+// is underlay MTU - EncapOverhead().
+uint32_t EncapOverhead(const EncapConfig& config) noexcept;
+
+}  // namespace encap
+
+#endif  // ENCAP_ENCAP_CONFIG_H_
