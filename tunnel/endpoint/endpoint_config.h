@@ -1,0 +1,67 @@
+// EndpointConfig: the desired state of one tunnel, as an operator states it.
+//
+// A plain value. The manager alone turns it into devices, sockets and table
+// entries.
+
+#ifndef TUNNEL_ENDPOINT_ENDPOINT_CONFIG_H_
+#define TUNNEL_ENDPOINT_ENDPOINT_CONFIG_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "encap/encap_config.h"
+
+namespace tunnel {
+
+struct EndpointConfig {
+  std::string name;             // interface name, 1 to 15 bytes
+  encap::EncapConfig encap;     // mode, addresses, keys, ttl, ...
+  std::optional<uint32_t> mtu;  // bytes; nullopt: from the underlay route
+  std::string underlay_device;  // "" : any
+  uint32_t fwmark = 0;          // 0: none
+  std::vector<encap::IpPrefix> addresses;
+  uint32_t queues = 0;      // 0: one a worker
+  uint32_t txqueuelen = 0;  // packets; 0: the kernel's default
+  bool admin_up = true;
+  std::map<std::string, std::string> labels;
+
+  friend bool operator==(const EndpointConfig&,
+                         const EndpointConfig&) = default;
+};
+
+// Limits that Validate() enforces and the documentation states.
+inline constexpr size_t kMaxNameLength = 15;
+inline constexpr uint32_t kMinMtuV4 = 68;  // RFC 791
+inline constexpr uint32_t kMinMtuV6 =
+    1280;  // RFC 8200 5; wherever IPv6 is carried
+inline constexpr uint32_t kMaxMtu = 65535;
+inline constexpr uint32_t kMaxQueues = 256;
+inline constexpr uint32_t kMaxTxQueueLen = 65536;  // packets
+inline constexpr size_t kMaxAddresses = 64;
+inline constexpr size_t kMaxLabels = 64;
+inline constexpr size_t kMaxLabelBytes = 256;  // key plus value
+
+// OK, or one error that lists all bad fields at once (FIELD_INVALID,
+// FAMILY_MISMATCH or UNKNOWN_MODE, whichever is met first).
+absl::Status Validate(const EndpointConfig& config);
+
+// Version of the spec, `"` quoted, equal exactly for equal configs of one name.
+std::string Etag(const EndpointConfig& config);
+
+// One field that differs, values as the API shows them ("none" when absent).
+struct FieldDifference {
+  std::string field;  // name in the API
+  std::string old_value;
+  std::string new_value;
+};
+std::vector<FieldDifference> Diff(const EndpointConfig& from,
+                                  const EndpointConfig& to);
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_ENDPOINT_ENDPOINT_CONFIG_H_

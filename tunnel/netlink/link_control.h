@@ -1,0 +1,79 @@
+// LinkControl: interfaces, addresses and routes of the kernel, as the manager
+// needs them. Implemented over libnl; tests bring one in memory.
+
+#ifndef TUNNEL_NETLINK_LINK_CONTROL_H_
+#define TUNNEL_NETLINK_LINK_CONTROL_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "encap/address.h"
+
+namespace tunnel {
+
+struct RouteInfo {
+  uint32_t ifindex = 0;  // interface that the route leaves by
+  std::string device;    // its name
+  uint32_t mtu = 0;  // bytes: of the route if it has one, else of the interface
+};
+
+// Something of the underlay has changed. Events are hints: a reader looks at
+// the state itself. Several changes may come as one event.
+struct LinkEvent {
+  enum class Kind {
+    kLink,     // an interface came, went, changed its flags, name or MTU
+    kAddress,  // a local address came or went
+    kRoute,    // a route came or went
+    kResync,   // events were lost (ENOBUFS): look at everything again
+  };
+  Kind kind = Kind::kResync;
+  uint32_t ifindex = 0;      // kLink, kAddress: the interface
+  bool removed = false;      // kLink: the interface has gone
+  encap::IpAddress address;  // kAddress
+};
+
+class LinkControl {
+ public:
+  virtual ~LinkControl() = default;
+
+  // ---- changes; all are idempotent. Errors: NETLINK_ERROR with the kernel's
+  // words, MISSING_CAPABILITY, DEVICE_NOT_FOUND (no such ifindex). ----
+  virtual absl::Status SetUp(uint32_t ifindex, bool up) = 0;
+  virtual absl::Status SetMtu(uint32_t ifindex, uint32_t mtu_bytes) = 0;
+  virtual absl::Status SetTxQueueLen(uint32_t ifindex, uint32_t packets) = 0;
+  virtual absl::Status AddAddress(uint32_t ifindex,
+                                  const encap::IpPrefix& address) = 0;
+  virtual absl::Status DeleteAddress(uint32_t ifindex,
+                                     const encap::IpPrefix& address) = 0;
+
+  // ---- reads ----
+  // 0 when no interface has the name.
+  virtual uint32_t IndexOf(absl::string_view device) = 0;
+  // True when the host has this address on any interface (kept up to date by
+  // the monitor; does not ask the kernel each time).
+  virtual bool IsLocalAddress(const encap::IpAddress& address) = 0;
+  // The route to `remote` from `local`, leaving by `ifindex` if not 0, with
+  // `mark`. NOT_FOUND-coded status without reason when there is none.
+  virtual absl::StatusOr<RouteInfo> RouteTo(const encap::IpAddress& remote,
+                                            const encap::IpAddress& local,
+                                            uint32_t ifindex,
+                                            uint32_t mark) = 0;
+
+  // ---- watching ----
+  // Calls `callback` from a thread of its own until StopMonitor() has returned.
+  // At most one monitor. The address view is current before each callback.
+  virtual absl::Status StartMonitor(
+      std::function<void(const LinkEvent&)> callback) = 0;
+  virtual void StopMonitor() = 0;
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_NETLINK_LINK_CONTROL_H_

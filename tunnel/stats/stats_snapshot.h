@@ -1,0 +1,53 @@
+// Counters as a reader sees them: sums over the workers, at one moment.
+
+#ifndef TUNNEL_STATS_STATS_SNAPSHOT_H_
+#define TUNNEL_STATS_STATS_SNAPSHOT_H_
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "encap/drop_reason.h"
+
+namespace tunnel {
+
+// Indexed by encap::DropReason; entry 0 stays 0.
+using DropCounts = std::array<uint64_t, encap::kDropReasonCount>;
+
+// Bucket i counts batches of 2^i to 2^(i+1)-1 packets.
+using BatchHistogram = std::array<uint64_t, 8>;
+
+struct TunnelCounters {
+  uint64_t receive_packets = 0, receive_bytes = 0;    // inner
+  uint64_t transmit_packets = 0, transmit_bytes = 0;  // inner
+  DropCounts receive_drops{}, transmit_drops{};
+  std::optional<absl::Time> last_receive;
+};
+
+struct WorkerCounters {
+  int worker = 0;
+  int cpu = 0;
+  uint64_t wakeups = 0;
+  uint64_t receive_batches = 0, receive_packets = 0;
+  uint64_t transmit_batches = 0, transmit_packets = 0;
+  BatchHistogram receive_batch{}, transmit_batch{};
+  uint64_t socket_drops = 0;
+};
+
+struct StatsSnapshot {
+  struct Tunnel {
+    std::string name;
+    TunnelCounters counters;
+  };
+  std::vector<Tunnel> tunnels;  // by name
+  DropCounts unmatched_drops{};
+  std::vector<WorkerCounters> workers;
+  absl::Time read_time;
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_STATS_STATS_SNAPSHOT_H_

@@ -1,0 +1,84 @@
+// TunDevice, TunQueue: a TUN or TAP network device with several queues.
+
+#ifndef TUNNEL_TUN_TUN_DEVICE_H_
+#define TUNNEL_TUN_TUN_DEVICE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "encap/packet.h"
+
+namespace tunnel {
+
+// One queue of a device. Used by one worker at a time; no function blocks.
+class TunQueue {
+ public:
+  virtual ~TunQueue() = default;
+
+  // Becomes readable when a packet waits. Owned by the queue.
+  virtual int fd() const = 0;
+
+  struct ReadResult {
+    size_t packets = 0;
+    // The device is gone (EBADFD, ENODEV): nothing more will ever come.
+    bool gone = false;
+  };
+  // Reads up to packets.size() packets that wait. Each packets[i] must come
+  // with its storage and a size() of its whole room behind the headroom;
+  // afterwards the first `packets` of them hold an IP packet (Ethernet frame on
+  // TAP) with its hint set. Those behind stay as they were.
+  virtual ReadResult ReadBatch(
+      std::span<encap::PacketBuffer> packets) noexcept = 0;
+
+  enum class WriteResult : uint8_t {
+    kOk,
+    kRefused,  // not taken (EIO: link down, EINVAL: malformed, ENOBUFS):
+               // counted, not retried
+    kGone,
+  };
+  // Hands a packet, with its hint, to the kernel as if it had been received.
+  // Needs kTunHeadroom bytes of headroom; `packet` is changed.
+  virtual WriteResult Write(encap::PacketBuffer& packet) noexcept = 0;
+};
+
+// Headroom that TunQueue::Write() takes for the virtio_net_hdr, bytes.
+inline constexpr size_t kTunHeadroom = 16;
+
+// The device. Made and destroyed by the control path; destruction removes it
+// from the system (unless it is persistent) and its queues must be idle by
+// then.
+class TunDevice {
+ public:
+  virtual ~TunDevice() = default;
+  virtual const std::string& name() const = 0;
+  virtual uint32_t ifindex() const = 0;
+  virtual size_t queue_count() const = 0;
+  // i < queue_count().
+  virtual TunQueue& queue(size_t i) = 0;
+};
+
+class TunFactory {
+ public:
+  virtual ~TunFactory() = default;
+
+  struct Request {
+    std::string name;
+    bool ethernet = false;  // TAP
+    size_t queues = 1;
+  };
+  // Makes a device that does not exist yet; its link is down.
+  // Errors: NAME_IN_USE (any interface has the name), TUN_UNAVAILABLE,
+  // MISSING_CAPABILITY, FD_LIMIT, KERNEL_FEATURE_MISSING.
+  virtual absl::StatusOr<std::unique_ptr<TunDevice>> Open(
+      const Request& request) = 0;
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_TUN_TUN_DEVICE_H_

@@ -1,0 +1,154 @@
+// TunnelManager: the only door of tunnel/. Creates, changes and deletes
+// tunnels.
+//
+// Any thread may call any function. A mutation waits for the one global
+// ConfigLock (FIFO; leaves at once on cancel, deadline or interrupt), checks
+// and prepares all that can fail, and past the commit line completes. On any
+// error nothing has changed. Reads never take the lock: they see the last
+// committed state.
+//
+// Errors are those of base/error.h. Common to all mutations: CANCELLED,
+// DEADLINE_EXCEEDED, CONFIG_LOCK_BUSY, CONFIG_LOCK_INTERRUPTED,
+// CONFIG_LOCK_QUEUE_FULL, SHUTTING_DOWN, ETAG_MISMATCH, TUNNEL_NOT_FOUND.
+
+#ifndef TUNNEL_TUNNEL_MANAGER_H_
+#define TUNNEL_TUNNEL_MANAGER_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "encap/drop_reason.h"
+#include "tunnel/endpoint/endpoint_config.h"
+#include "tunnel/platform.h"
+#include "tunnel/stats/stats_snapshot.h"
+#include "tunnel/sync/config_lock.h"
+#include "tunnel/tunnel_types.h"
+
+namespace tunnel {
+
+class ManagerImpl;
+
+class TunnelManager {
+ public:
+  struct Options {
+    // Packet workers; 0: one for each CPU that the process may run on.
+    int workers = 0;
+    // Tunnels at most; above it TUNNEL_LIMIT.
+    size_t max_tunnels = 4096;
+    // Changes that may wait for the configuration lock; above it
+    // CONFIG_LOCK_QUEUE_FULL.
+    size_t max_lock_waiters = 256;
+  };
+
+  // Starts the workers and opens the underlay. `platform` gives devices,
+  // sockets and netlink; it must outlive the manager. Errors:
+  // MISSING_CAPABILITY, KERNEL_FEATURE_MISSING, FD_LIMIT.
+  static absl::StatusOr<std::unique_ptr<TunnelManager>> Create(
+      const Options& options, Platform& platform);
+  // Stops the workers; every device that the manager made goes away.
+  ~TunnelManager();
+
+  TunnelManager(const TunnelManager&) = delete;
+  TunnelManager& operator=(const TunnelManager&) = delete;
+
+  // ---- mutations ----
+
+  // Errors: FIELD_INVALID, FAMILY_MISMATCH, UNKNOWN_MODE, NAME_IN_USE,
+  // ENDPOINT_PAIR_IN_USE (metadata: tunnel, local, remote, key),
+  // TUN_UNAVAILABLE, MISSING_CAPABILITY, DEVICE_NOT_FOUND, TUNNEL_LIMIT,
+  // FD_LIMIT, NETLINK_ERROR.
+  absl::StatusOr<ChangeResult> CreateTunnel(const CallContext& call,
+                                            const EndpointConfig& config,
+                                            const ChangeOptions& options);
+
+  // `edit` makes the new config out of the current one; it is called under the
+  // lock, must be pure and quick, and its error is returned as it is. The name
+  // may not change. A config equal to the current one is a no_op. Errors: as
+  // CreateTunnel, less NAME_IN_USE.
+  using Edit = std::function<absl::StatusOr<EndpointConfig>(
+      const EndpointConfig& current)>;
+  absl::StatusOr<ChangeResult> UpdateTunnel(const CallContext& call,
+                                            absl::string_view name,
+                                            const Edit& edit,
+                                            const ChangeOptions& options);
+
+  absl::StatusOr<ChangeResult> DeleteTunnel(const CallContext& call,
+                                            absl::string_view name,
+                                            const ChangeOptions& options);
+
+  // When it returns OK, no packet of the tunnel begins its way out until
+  // Resume. What waits in the device queue stays there. With `max`, resumed by
+  // itself.
+  absl::StatusOr<ChangeResult> Pause(
+      const CallContext& call, absl::string_view name,
+      const ChangeOptions& options,
+      std::optional<std::chrono::milliseconds> max = std::nullopt);
+  absl::StatusOr<ChangeResult> Resume(const CallContext& call,
+                                      absl::string_view name,
+                                      const ChangeOptions& options);
+
+  // Out of, and back into, the endpoint table; the identity stays reserved.
+  absl::StatusOr<ChangeResult> Detach(const CallContext& call,
+                                      absl::string_view name,
+                                      const ChangeOptions& options);
+  absl::StatusOr<ChangeResult> Attach(const CallContext& call,
+                                      absl::string_view name,
+                                      const ChangeOptions& options);
+
+  // ---- reads ----
+
+  // TUNNEL_NOT_FOUND with metadata closest (the nearest name, may be empty).
+  absl::StatusOr<TunnelView> Get(absl::string_view name) const;
+  // All tunnels by name, of one moment.
+  TunnelList List() const;
+  // `names` empty: all. Unknown names: TUNNEL_NOT_FOUND.
+  absl::StatusOr<StatsSnapshot> Stats(
+      const std::vector<std::string>& names) const;
+
+  // ---- watching ----
+
+  // Calls `wake` (from any thread, never under the config lock's holder for
+  // long; it must only schedule) whenever Next() has something. Coalesced per
+  // tunnel: memory is bounded by the number of tunnels, writers never wait.
+  class Watcher {
+   public:
+    virtual ~Watcher() = default;
+    // Up to `max` events, in order of revision; the snapshot first, then
+    // kSynced.
+    virtual std::vector<WatchEvent> Next(size_t max) = 0;
+  };
+  // `names` empty: all. With `epoch` and `since`, only what came after; errors:
+  // REVISION_EXPIRED.
+  absl::StatusOr<std::unique_ptr<Watcher>> Watch(
+      const std::vector<std::string>& names, absl::string_view epoch,
+      uint64_t since, std::function<void()> wake);
+
+  // ---- the configuration lock ----
+
+  ConfigLockInfo LockInfo() const;
+  // Ends the wait (or, before the commit line, the change) with this id;
+  // NOT_FOUND / INVALID_STATE when there is none such or it is too late.
+  absl::Status InterruptLock(uint64_t id);
+
+  // New mutations fail with SHUTTING_DOWN, waiters leave with it; returns when
+  // the holder has finished.
+  void Shutdown();
+
+ private:
+  explicit TunnelManager(std::unique_ptr<ManagerImpl> impl);
+  std::unique_ptr<ManagerImpl> impl_;
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_TUNNEL_MANAGER_H_

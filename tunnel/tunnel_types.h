@@ -1,0 +1,88 @@
+// Values that go in and out of TunnelManager.
+
+#ifndef TUNNEL_TUNNEL_TYPES_H_
+#define TUNNEL_TUNNEL_TYPES_H_
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "tunnel/endpoint/endpoint_config.h"
+
+namespace tunnel {
+
+// Who calls, and until when.
+struct CallContext {
+  // Steady clock; nullopt: no deadline.
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  // Requested: the caller has gone or pressed Ctrl-C.
+  std::stop_token cancel;
+  uint32_t uid = 0;
+  int32_t pid = 0;
+  std::string
+      operation;  // "CreateTunnel gre0", for lock show and the audit log
+};
+
+struct ChangeOptions {
+  bool validate_only = false;
+  std::optional<std::chrono::milliseconds> lock_timeout;
+  std::string if_match;  // etag; empty: any
+};
+
+enum class OperState { kUp, kDown, kPaused, kDetached, kFailed };
+
+// One tunnel at one moment.
+struct TunnelView {
+  EndpointConfig config;
+  std::string etag;
+  OperState oper_state = OperState::kDown;
+  std::string oper_reason;  // empty when kUp
+  uint32_t ifindex = 0;
+  uint32_t effective_mtu = 0;  // bytes
+  std::string mtu_reason;
+  uint32_t overhead = 0;  // outer header bytes
+  uint64_t generation = 0;
+  uint64_t revision = 0;
+  absl::Time create_time;
+  absl::Time update_time;
+  bool paused = false;
+  bool detached = false;
+};
+
+struct TunnelList {
+  std::string epoch;
+  uint64_t revision = 0;
+  std::vector<TunnelView> tunnels;
+};
+
+// Time of each step; nullopt: the step was not needed.
+struct ChangeTiming {
+  using Span = std::optional<std::chrono::nanoseconds>;
+  std::chrono::nanoseconds lock_wait{0};
+  Span prepare, pause, disestablish, detach, attach, establish, resume;
+  uint64_t packets_dropped = 0;
+};
+
+struct ChangeResult {
+  TunnelView tunnel;  // after the change; for a delete, before it
+  std::vector<FieldDifference> changes;
+  bool no_op = false;
+  bool validated_only = false;
+  ChangeTiming timing;
+};
+
+struct WatchEvent {
+  enum class Kind { kAdded, kModified, kDeleted, kSynced };
+  Kind kind = Kind::kSynced;
+  std::string epoch;
+  uint64_t revision = 0;
+  TunnelView tunnel;  // kDeleted: only config.name
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_TUNNEL_TYPES_H_

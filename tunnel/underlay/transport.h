@@ -1,0 +1,76 @@
+// Transport: the way of outer packets to and from the wire, for one worker.
+//
+// A worker owns its transport: one thread calls it, and no function blocks. All
+// tunnels of the worker share it, so that the number of sockets does not grow
+// with the number of tunnels.
+
+#ifndef TUNNEL_UNDERLAY_TRANSPORT_H_
+#define TUNNEL_UNDERLAY_TRANSPORT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "encap/address.h"
+#include "encap/drop_reason.h"
+#include "encap/packet.h"
+
+namespace tunnel {
+
+// Where a packet of a tunnel goes. Kept in the tunnel's variant.
+struct SendRoute {
+  encap::IpAddress remote;
+  uint32_t ifindex = 0;  // leave by this interface; 0: as the routes say
+  uint32_t mark = 0;     // SO_MARK; 0: none
+};
+
+struct OutgoingPacket {
+  encap::PacketBuffer* packet = nullptr;  // a finished outer IP packet
+  const SendRoute* route = nullptr;
+  encap::DropReason result = encap::DropReason::kNone;  // set by SendBatch()
+};
+
+struct IncomingPacket {
+  encap::PacketBuffer packet;  // starts at the outer IP header; hint set
+  uint32_t ifindex = 0;        // interface that it came in by
+};
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+
+  // Descriptors that become readable when packets wait; owned by the transport.
+  virtual std::vector<int> receive_fds() const = 0;
+
+  // Up to 64 packets that wait at receive_fds()[index]. They live in storage of
+  // the transport, good until the next call with the same index. They have
+  // encap::kMaxEncapHeadroom bytes of headroom in front of the outer header.
+  // Outer header checksums have been verified by the kernel.
+  virtual std::span<IncomingPacket> ReceiveBatch(size_t index) noexcept = 0;
+
+  // Sends all, in order, and sets each `result`: kNone, kQueueFull (ENOBUFS,
+  // EAGAIN), kNoRoute (ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, ENETDOWN,
+  // ENXIO), kTooBig (EMSGSIZE) or kSendError. One refused packet does not hold
+  // up the rest. Returns the number of system calls made.
+  virtual size_t SendBatch(std::span<OutgoingPacket> packets) noexcept = 0;
+
+  // Packets that the kernel dropped since the start because the receive buffer
+  // was full. Read by the owning worker only.
+  virtual uint64_t receive_drops() noexcept = 0;
+};
+
+class TransportFactory {
+ public:
+  virtual ~TransportFactory() = default;
+  // One transport for each of `workers` workers, which share what comes in by
+  // flow. Errors: MISSING_CAPABILITY, FD_LIMIT, KERNEL_FEATURE_MISSING.
+  virtual absl::StatusOr<std::vector<std::unique_ptr<Transport>>> Open(
+      size_t workers) = 0;
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_UNDERLAY_TRANSPORT_H_
