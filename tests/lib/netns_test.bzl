@@ -1,0 +1,38 @@
+"""Tests in Python that run the real programs."""
+
+def py_system_test(name, main, data = [], tags = [], size = "small", **kwargs):
+    """A test file run by the system's Python, without network namespaces."""
+    native.sh_test(
+        name = name,
+        size = size,
+        srcs = ["//tests/lib:run_python.sh"],
+        args = ["$(location %s)" % main],
+        data = [main, "//tests/lib:python"] + data,
+        tags = tags,
+        **kwargs
+    )
+
+def py_netns_test(name, main, data = [], tags = [], size = "medium", **kwargs):
+    """A test file that runs tunneld and tunnelctl in namespaces of its own.
+
+    It runs alone, as root, outside any sandbox; without root its cases are skipped.
+    """
+    py_system_test(
+        name = name,
+        main = main,
+        size = size,
+        data = data + [
+            "//ctl:tunneld",
+            "//ctl:tunnelctl",
+            "//proto:protos",
+        ],
+        tags = tags + [
+            "exclusive",
+            "external",
+            "local",
+            "netns",
+            "no-sandbox",
+            "requires-root",
+        ],
+        **kwargs
+    )

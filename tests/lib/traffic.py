@@ -1,0 +1,172 @@
+"""Traffic through tunnels: ping, TCP with a content check, numbered UDP."""
+
+import hashlib
+import os
+import re
+import select
+import socket
+import struct
+import threading
+import time
+
+from tests.lib import process
+
+
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def ping(space, address, count=3, size=56, interval=0.01, wait=2, extra=()):
+    """Sends `count` echo requests from `space`; the number of replies."""
+    result = space.run(["ping", "-n", "-q", "-c", count, "-i", interval, "-W", wait,
+                        "-s", size, *extra, address], check=False,
+                       timeout=30 + count * interval + wait)
+    match = re.search(r"(\d+) received", result.out)
+    return int(match.group(1)) if match else 0
+
+
+def open_socket(space, address, kind):
+    with space.entered():
+        return socket.socket(family_of(address), kind)
+
+
+def _receive_all(listener, outcome, timeout):
+    try:
+        connection, _ = listener.accept()
+        connection.settimeout(timeout)
+        digest = hashlib.sha256()
+        size = 0
+        while True:
+            data = connection.recv(1 << 16)
+            if not data:
+                break
+            digest.update(data)
+            size += len(data)
+        connection.sendall(digest.digest())
+        connection.close()
+        outcome["size"], outcome["digest"] = size, digest.digest()
+    except OSError as error:
+        outcome["error"] = error
+
+
+def tcp_transfer(sender, receiver, address, size=256 * 1024, timeout=10):
+    """Sends `size` random bytes over TCP to `address` in `receiver`; seconds
+    taken. Raises when it does not end in time or one byte differs."""
+    payload = os.urandom(size)
+    listener = open_socket(receiver, address, socket.SOCK_STREAM)
+    client = open_socket(sender, address, socket.SOCK_STREAM)
+    outcome = {}
+    with listener, client:
+        listener.settimeout(timeout)
+        listener.bind((address, 0))
+        listener.listen(1)
+        thread = threading.Thread(target=_receive_all,
+                                  args=(listener, outcome, timeout), daemon=True)
+        thread.start()
+        begin = time.monotonic()
+        client.settimeout(timeout)
+        client.connect((address, listener.getsockname()[1]))
+        client.sendall(payload)
+        client.shutdown(socket.SHUT_WR)
+        answer = b""
+        while len(answer) < 32:
+            part = client.recv(32 - len(answer))
+            if not part:
+                break
+            answer += part
+        thread.join(timeout)
+        elapsed = time.monotonic() - begin
+    if "error" in outcome:
+        raise AssertionError("TCP to %s: %s" % (address, outcome["error"]))
+    expected = hashlib.sha256(payload).digest()
+    if outcome["size"] != size or outcome["digest"] != expected or answer != expected:
+        raise AssertionError("TCP to %s: %d of %d bytes, content differs" %
+                             (address, outcome["size"], size))
+    return elapsed
+
+
+class UdpSink:
+    """Counts numbered datagrams that arrive at an address."""
+
+    def __init__(self, space, address, port=0):
+        self._socket = open_socket(space, address, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 8 << 20)
+        self._socket.bind((address, port))
+        self.port = self._socket.getsockname()[1]
+        self.numbers = []
+        self.bad = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        while not self._stop.is_set():
+            if not select.select([self._socket], [], [], 0.05)[0]:
+                continue
+            data = self._socket.recv(65535)
+            number = struct.unpack("!I", data[:4])[0]
+            self.numbers.append(number)
+            if data[4:] != udp_filler(number, len(data) - 4):
+                self.bad += 1
+
+    def wait_for(self, count, timeout=3):
+        """Waits until `count` different numbers are in; the number that is."""
+        try:
+            process.wait_until(lambda: len(set(self.numbers)) >= count, timeout)
+        except AssertionError:
+            pass
+        return len(set(self.numbers))
+
+    def close(self):
+        self._stop.set()
+        self._thread.join()
+        self._socket.close()
+
+
+def udp_filler(number, size):
+    return (b"%08x" % number * (size // 8 + 1))[:size]
+
+
+class UdpSource:
+    """Sends numbered datagrams at a steady rate until stopped."""
+
+    def __init__(self, space, address, port, rate=1000, size=100):
+        self._socket = open_socket(space, address, socket.SOCK_DGRAM)
+        self._target = (address, port)
+        self._rate, self._size = rate, size
+        self.sent = 0
+        self.errors = 0
+        self._stop = threading.Event()
+        self._thread = None
+
+    def send(self, count=1):
+        """Sends `count` datagrams now."""
+        for _ in range(count):
+            data = struct.pack("!I", self.sent)
+            try:
+                self._socket.sendto(data + udp_filler(self.sent, self._size - 4),
+                                    self._target)
+                self.sent += 1
+            except OSError:
+                self.errors += 1
+
+    def _run(self):
+        begin, done = time.monotonic(), 0
+        while not self._stop.is_set():
+            due = int((time.monotonic() - begin) * self._rate) - done
+            self.send(due)
+            done += due
+            time.sleep(0.001)
+
+    def start(self):
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self):
+        """Stops and returns the number of datagrams sent."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+        self._socket.close()
+        return self.sent
