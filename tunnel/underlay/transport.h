@@ -48,7 +48,8 @@ class Transport {
   // Up to 64 packets that wait at receive_fds()[index]. They live in storage of
   // the transport, good until the next call with the same index. They have
   // encap::kMaxEncapHeadroom bytes of headroom in front of the outer header.
-  // Outer header checksums have been verified by the kernel.
+  // The outer IPv4 header checksum has not been verified: packets come from
+  // before the kernel's IP input. It is right in merged packets too.
   virtual std::span<IncomingPacket> ReceiveBatch(size_t index) noexcept = 0;
 
   // Sends all, in order, and sets each `result`: kNone, kQueueFull (ENOBUFS,
@@ -57,8 +58,9 @@ class Transport {
   // up the rest. Returns the number of system calls made.
   virtual size_t SendBatch(std::span<OutgoingPacket> packets) noexcept = 0;
 
-  // Packets that the kernel dropped since the start because the receive buffer
-  // was full. Read by the owning worker only.
+  // Packets lost since the start before ReceiveBatch() could give them out: the
+  // receive buffer was full, or the kernel could not describe the packet, or its
+  // outer checksum was left unfinished. Read by the owning worker only.
   virtual uint64_t receive_drops() noexcept = 0;
 };
 
