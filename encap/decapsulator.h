@@ -7,9 +7,11 @@
 #define ENCAP_DECAPSULATOR_H_
 
 #include <cstdint>
+#include <span>
 
 #include "encap/drop_reason.h"
 #include "encap/encap_config.h"
+#include "encap/inner_packet.h"
 #include "encap/outer_parse.h"
 #include "encap/packet.h"
 
@@ -33,13 +35,23 @@ class Decapsulator {
   // kNone `packet` is the inner packet, cut to its own length, ECN set as RFC
   // 6040 4.2 says, hint offsets moved. A packet with a GSO hint was merged from
   // checked segments: its GRE checksum is not verified again. On any other
-  // reason the bytes are unchanged. Errors: kTruncated, kBadIpHeader,
-  // kBadGreChecksum, kUnknownProtocol, kKeyMissing, kKeyUnexpected,
-  // kKeyMismatch, kOutOfOrder, kEcnIllegal, kMartianSource.
+  // reason `packet` and `state` are unchanged. Errors: kTruncated (the hint
+  // outside the payload too), kBadIpHeader, kBadGreChecksum, kUnknownProtocol,
+  // kKeyMissing, kKeyUnexpected, kKeyMismatch, kOutOfOrder, kEcnIllegal,
+  // kMartianSource (not for kGretap, where 0.0.0.0 and :: have their uses).
   DropReason Decapsulate(PacketBuffer& packet, const OuterInfo& outer,
                          InputState& state) const noexcept;
 
  private:
+  DropReason CheckGre(const PacketBuffer& packet,
+                      const OuterInfo& outer) const noexcept;
+  DropReason CheckSequence(const OuterInfo& outer,
+                           const InputState& state) const noexcept;
+  DropReason ReadPayload(std::span<const uint8_t> payload,
+                         const OuterInfo& outer,
+                         InnerPacket& inner) const noexcept;
+  IpFamily CarriedFamily(const OuterInfo& outer) const noexcept;
+
   EncapConfig config_;
 };
 

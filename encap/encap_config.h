@@ -14,12 +14,13 @@
 namespace encap {
 
 // What is carried, and in what.
-//   kGif     IPv4 and IPv6 in IPv4 or IPv6 (protocols 4 and 41), RFC 2003,
-//   4213, 2473 kIpip    IPv4 only (4in4, and 4in6 over an IPv6 outer header)
-//   kSit     IPv6 in IPv4 (RFC 4213)
-//   kIp6ip6  IPv6 in IPv6 (RFC 2473)
-//   kGre     IPv4 and IPv6 in GRE over IPv4 or IPv6 (RFC 2784, 2890, 7676)
-//   kGretap  Ethernet frames (0x6558) in GRE over IPv4 or IPv6
+// - kGif: IPv4 and IPv6 in IPv4 or IPv6, protocols 4 and 41 (RFC 2003, 4213,
+//   2473).
+// - kIpip: IPv4 only, 4in4 and over an IPv6 outer header 4in6.
+// - kSit: IPv6 in IPv4 (RFC 4213).
+// - kIp6ip6: IPv6 in IPv6 (RFC 2473).
+// - kGre: IPv4 and IPv6 in GRE over IPv4 or IPv6 (RFC 2784, 2890, 7676).
+// - kGretap: Ethernet frames (0x6558) in GRE over IPv4 or IPv6.
 enum class Mode : uint8_t { kGif, kIpip, kSit, kIp6ip6, kGre, kGretap };
 
 // "gif", "ipip", "sit", "ip6ip6", "gre", "gretap".

@@ -1,0 +1,175 @@
+#include "encap/outer_parse.h"
+
+#include "encap/checksum.h"
+#include "encap/cursor.h"
+#include "encap/wire/gre.h"
+#include "encap/wire/ipv4.h"
+#include "encap/wire/ipv6.h"
+
+namespace encap {
+namespace {
+
+constexpr int kMaxExtensionHeaders = 8;
+constexpr size_t kMaxExtensionBytes = 256;
+
+bool IsTunnelProtocol(uint8_t protocol) noexcept {
+  return protocol == kProtoIpip || protocol == kProtoIpv6 ||
+         protocol == kProtoGre;
+}
+
+DropReason ParseIpv4(Cursor& cursor, bool verify_checksum,
+                     OuterInfo& info) noexcept {
+  const uint8_t* header = cursor.Peek(ConstIpv4Header::kMinLen);
+  if (header == nullptr) return DropReason::kTruncated;
+  const ConstIpv4Header ip(header);
+  const size_t header_len = ip.header_len();
+  if (header_len < ConstIpv4Header::kMinLen || ip.total_length() < header_len) {
+    return DropReason::kBadIpHeader;
+  }
+  if (!cursor.Limit(ip.total_length())) return DropReason::kTruncated;
+  if (cursor.Take(header_len) == nullptr) return DropReason::kTruncated;
+  if (verify_checksum && InternetChecksum({header, header_len}).raw() != 0) {
+    return DropReason::kBadOuterChecksum;
+  }
+  info.addresses = {ip.destination(), ip.source()};
+  info.protocol = ip.protocol();
+  info.tos = ip.tos();
+  info.ttl = ip.ttl();
+  info.total_len = ip.total_length();
+  if (!IsTunnelProtocol(info.protocol)) return DropReason::kUnknownProtocol;
+  return ip.is_fragment() ? DropReason::kReassemblyFailed : DropReason::kNone;
+}
+
+// The options of a hop-by-hop or destination options header. One that is not
+// known stands in the way only where its two highest bits say so (RFC 8200
+// 4.2); the Tunnel Encapsulation Limit (4, RFC 2473 4.1.1) is not such a one.
+DropReason WalkOptions(std::span<const uint8_t> options) noexcept {
+  constexpr uint8_t kPad1 = 0;
+  constexpr uint8_t kActionMask = 0xc0;
+  Cursor cursor(options);
+  while (cursor.remaining() != 0) {
+    const uint8_t type = *cursor.Take(1);
+    if (type == kPad1) continue;
+    if ((type & kActionMask) != 0) return DropReason::kBadIpHeader;
+    const uint8_t* length = cursor.Take(1);
+    if (length == nullptr || cursor.Take(*length) == nullptr) {
+      return DropReason::kBadIpHeader;
+    }
+  }
+  return DropReason::kNone;
+}
+
+// Steps over the extension header of type `next` at the cursor, and sets `next`
+// to the type of what follows.
+DropReason StepExtension(Cursor& cursor, uint8_t& next) noexcept {
+  const uint8_t* header = cursor.Peek(Ipv6ExtensionHeader::kMinLen);
+  if (header == nullptr) return DropReason::kTruncated;
+  if (next == kIpv6Fragment) {
+    const Ipv6FragmentHeader fragment(header);
+    if (fragment.fragment_offset() != 0 || fragment.more_fragments()) {
+      return DropReason::kReassemblyFailed;
+    }
+    cursor.Take(Ipv6FragmentHeader::kLen);  // atomic (RFC 6946)
+    next = fragment.next_header();
+    return DropReason::kNone;
+  }
+  const Ipv6ExtensionHeader extension(header);
+  const size_t len = extension.header_len();
+  if (cursor.Take(len) == nullptr) return DropReason::kTruncated;
+  if (next == kIpv6Routing) {
+    // With segments left this host is not the last one (RFC 8200 4.4).
+    if (extension.segments_left() != 0) return DropReason::kBadIpHeader;
+  } else {
+    const DropReason reason =
+        WalkOptions({header + Ipv6ExtensionHeader::kOptions,
+                     len - Ipv6ExtensionHeader::kOptions});
+    if (reason != DropReason::kNone) return reason;
+  }
+  next = extension.next_header();
+  return DropReason::kNone;
+}
+
+DropReason WalkExtensions(Cursor& cursor, uint8_t& next) noexcept {
+  const size_t begin = cursor.offset();
+  for (int i = 0;; ++i) {
+    switch (next) {
+      case kIpv6HopByHop:
+        // Right behind the IPv6 header or nowhere (RFC 8200 4.1).
+        if (i != 0) return DropReason::kBadIpHeader;
+        break;
+      case kIpv6Routing:
+      case kIpv6Fragment:
+      case kIpv6DestinationOptions:
+        break;
+      default:
+        return IsTunnelProtocol(next) ? DropReason::kNone
+                                      : DropReason::kUnknownProtocol;
+    }
+    if (i == kMaxExtensionHeaders) return DropReason::kBadIpHeader;
+    const DropReason reason = StepExtension(cursor, next);
+    if (reason != DropReason::kNone) return reason;
+    if (cursor.offset() - begin > kMaxExtensionBytes) {
+      return DropReason::kBadIpHeader;
+    }
+  }
+}
+
+DropReason ParseIpv6(Cursor& cursor, OuterInfo& info) noexcept {
+  const uint8_t* header = cursor.Peek(ConstIpv6Header::kLen);
+  if (header == nullptr) return DropReason::kTruncated;
+  const ConstIpv6Header ip(header);
+  info.total_len =
+      static_cast<uint32_t>(ConstIpv6Header::kLen) + ip.payload_length();
+  if (!cursor.Limit(info.total_len)) return DropReason::kTruncated;
+  cursor.Take(ConstIpv6Header::kLen);
+  info.addresses = {ip.destination(), ip.source()};
+  info.tos = ip.traffic_class();
+  info.ttl = ip.hop_limit();
+  info.protocol = ip.next_header();
+  return WalkExtensions(cursor, info.protocol);
+}
+
+DropReason ParseGre(Cursor& cursor, OuterInfo& info) noexcept {
+  const uint8_t* header = cursor.Peek(ConstGreHeader::kMinLen);
+  if (header == nullptr) return DropReason::kTruncated;
+  const ConstGreHeader gre(header);
+  if (gre.version() != 0) return DropReason::kBadVersion;
+  // Bits 6 to 12 are ignored on receipt (RFC 2784 2.3).
+  if (gre.flags_version() & ConstGreHeader::kMustBeZero) {
+    return DropReason::kUnsupportedFlags;
+  }
+  if (cursor.Take(gre.header_len()) == nullptr) return DropReason::kTruncated;
+  info.gre_protocol = gre.protocol();
+  info.has_checksum = gre.has_checksum();
+  if (gre.has_key()) info.key = gre.key();
+  if (gre.has_sequence()) info.sequence = gre.sequence();
+  return DropReason::kNone;
+}
+
+}  // namespace
+
+DropReason ParseOuter(std::span<const uint8_t> packet,
+                      bool verify_header_checksum, OuterInfo& info) noexcept {
+  info = OuterInfo();
+  if (packet.empty()) return DropReason::kTruncated;
+  Cursor cursor(packet);
+  DropReason reason = DropReason::kBadIpHeader;
+  switch (packet[0] >> 4) {
+    case 4:
+      reason = ParseIpv4(cursor, verify_header_checksum, info);
+      break;
+    case 6:
+      reason = ParseIpv6(cursor, info);
+      break;
+  }
+  if (reason != DropReason::kNone) return reason;
+  info.ip_header_len = static_cast<uint16_t>(cursor.offset());
+  if (info.protocol == kProtoGre) {
+    reason = ParseGre(cursor, info);
+    if (reason != DropReason::kNone) return reason;
+  }
+  info.header_len = static_cast<uint16_t>(cursor.offset());
+  return DropReason::kNone;
+}
+
+}  // namespace encap
