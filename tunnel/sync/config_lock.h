@@ -70,7 +70,7 @@ class ConfigSection {
   absl::Status CheckInterrupt() const;
 
   // The commit line: the last CheckInterrupt(). After OK the holder can no
-  // longer be interrupted.
+  // longer be interrupted, and CheckInterrupt() gives OK.
   absl::Status CommitPoint() const;
 
   std::chrono::nanoseconds lock_wait() const;
@@ -108,8 +108,8 @@ class ConfigLock {
   ConfigLockInfo Info() const;
 
   // Interrupts the waiter, or the holder before its commit line, with this id.
-  // NotFound without reason when nobody has the id; INVALID_STATE when the
-  // holder is past its commit line.
+  // LOCK_PARTY_NOT_FOUND when nobody has the id; INVALID_STATE when the holder
+  // is past its commit line.
   absl::Status Interrupt(uint64_t id);
 
   // From now on Enter() fails with SHUTTING_DOWN, and all waiters leave with
