@@ -1,0 +1,258 @@
+#include "tunnel/tun/memory_tun.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "tunnel/base/error.h"
+#include "tunnel/base/unique_fd.h"
+#include "tunnel/tun/virtio_net_hdr.h"
+
+namespace tunnel {
+namespace {
+
+constexpr size_t kMaxPacket = 65536 + 256;
+constexpr int kSocketBuffer = 4 << 20;  // bytes; the kernel may give less
+
+using Header = std::array<uint8_t, kVirtioNetHdrLen>;
+
+absl::StatusOr<std::pair<UniqueFd, UniqueFd>> QueuePair() {
+  int fds[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+                 fds) != 0) {
+    return MakeError(
+        Reason::kFdLimit,
+        absl::StrCat("queue of a device in memory: ", std::strerror(errno)));
+  }
+  for (const int fd : fds) {
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kSocketBuffer,
+               sizeof(kSocketBuffer));
+  }
+  return std::make_pair(UniqueFd(fds[0]), UniqueFd(fds[1]));
+}
+
+// One message of the two parts; -1 with errno.
+ssize_t Transfer(ssize_t (*call)(int, const iovec*, int), int fd,
+                 Header& header, std::span<uint8_t> bytes) noexcept {
+  iovec parts[2] = {{header.data(), header.size()},
+                    {bytes.data(), bytes.size()}};
+  ssize_t n;
+  do {
+    n = call(fd, parts, 2);
+  } while (n < 0 && errno == EINTR);
+  return n;
+}
+
+}  // namespace
+
+struct MemoryTunFactory::State {
+  std::string name;
+  uint32_t ifindex = 0;
+  std::vector<UniqueFd> test_ends;  // constant once the device exists
+  Mutex mu;
+  bool refuse ABSL_GUARDED_BY(mu) = false;
+  bool vanished ABSL_GUARDED_BY(mu) = false;
+
+  bool Refuses() {
+    MutexLock lock(mu);
+    return refuse;
+  }
+  bool Vanished() {
+    MutexLock lock(mu);
+    return vanished;
+  }
+};
+
+class MemoryTunFactory::Queue : public TunQueue {
+ public:
+  Queue(UniqueFd fd, std::shared_ptr<State> state)
+      : fd_(std::move(fd)), state_(std::move(state)) {}
+
+  int fd() const override { return fd_.get(); }
+
+  ReadResult ReadBatch(
+      std::span<encap::PacketBuffer> packets) noexcept override {
+    ReadResult result;
+    while (result.packets < packets.size()) {
+      encap::PacketBuffer& packet = packets[result.packets];
+      Header header;
+      const ssize_t n = Transfer(readv, fd_.get(), header, packet.bytes());
+      if (n < static_cast<ssize_t>(header.size())) {
+        result.gone = n == 0 || state_->Vanished();
+        break;
+      }
+      ReadVirtioNetHdr(header, packet.hint());
+      packet.Trim(static_cast<size_t>(n) - header.size());
+      ++result.packets;
+    }
+    return result;
+  }
+
+  WriteResult Write(encap::PacketBuffer& packet) noexcept override {
+    if (state_->Vanished()) return WriteResult::kGone;
+    if (packet.headroom() < kTunHeadroom || state_->Refuses()) {
+      return WriteResult::kRefused;
+    }
+    Header header;
+    WriteVirtioNetHdr(packet.hint(), header);
+    return Transfer(writev, fd_.get(), header, packet.bytes()) >= 0
+               ? WriteResult::kOk
+               : WriteResult::kRefused;
+  }
+
+ private:
+  const UniqueFd fd_;
+  const std::shared_ptr<State> state_;
+};
+
+class MemoryTunFactory::Device : public TunDevice {
+ public:
+  Device(MemoryTunFactory& factory, std::shared_ptr<State> state,
+         std::vector<std::unique_ptr<Queue>> queues)
+      : factory_(factory),
+        state_(std::move(state)),
+        queues_(std::move(queues)) {}
+  ~Device() override { factory_.Destroyed(state_->name); }
+
+  const std::string& name() const override { return state_->name; }
+  uint32_t ifindex() const override { return state_->ifindex; }
+  size_t queue_count() const override { return queues_.size(); }
+  TunQueue& queue(size_t i) override { return *queues_[i]; }
+
+ private:
+  MemoryTunFactory& factory_;
+  const std::shared_ptr<State> state_;
+  const std::vector<std::unique_ptr<Queue>> queues_;
+};
+
+MemoryTunFactory::MemoryTunFactory() = default;
+MemoryTunFactory::~MemoryTunFactory() = default;
+
+absl::StatusOr<std::unique_ptr<TunDevice>> MemoryTunFactory::Open(
+    const Request& request) {
+  MutexLock lock(mu_);
+  ++opens_;
+  if (auto failure = failures_.extract(opens_)) return failure.mapped();
+  if (devices_.contains(request.name)) {
+    return MakeError(
+        Reason::kNameInUse,
+        absl::StrCat("an interface named \"", request.name, "\" exists"),
+        {{"name", request.name}});
+  }
+  auto state = std::make_shared<State>();
+  state->name = request.name;
+  state->ifindex = next_ifindex_;
+  std::vector<std::unique_ptr<Queue>> queues;
+  for (size_t i = 0; i < request.queues; ++i) {
+    auto ends = QueuePair();
+    if (!ends.ok()) return ends.status();
+    queues.push_back(std::make_unique<Queue>(std::move(ends->first), state));
+    state->test_ends.push_back(std::move(ends->second));
+  }
+  ++next_ifindex_;
+  ++created_;
+  devices_[request.name] = state;
+  return std::make_unique<Device>(*this, std::move(state), std::move(queues));
+}
+
+void MemoryTunFactory::FailOpen(size_t n, absl::Status status) {
+  MutexLock lock(mu_);
+  failures_[opens_ + n] = std::move(status);
+}
+
+bool MemoryTunFactory::Exists(absl::string_view name) const {
+  return Find(name) != nullptr;
+}
+
+std::vector<std::string> MemoryTunFactory::names() const {
+  MutexLock lock(mu_);
+  std::vector<std::string> names;
+  for (const auto& [name, state] : devices_) names.push_back(name);
+  return names;
+}
+
+size_t MemoryTunFactory::created() const {
+  MutexLock lock(mu_);
+  return created_;
+}
+
+size_t MemoryTunFactory::destroyed() const {
+  MutexLock lock(mu_);
+  return destroyed_;
+}
+
+bool MemoryTunFactory::Inject(absl::string_view name, size_t queue,
+                              std::span<const uint8_t> packet,
+                              const encap::SegmentHint& hint) {
+  const std::shared_ptr<State> state = Find(name);
+  if (state == nullptr || queue >= state->test_ends.size()) return false;
+  Header header;
+  WriteVirtioNetHdr(hint, header);
+  std::vector<uint8_t> bytes(packet.begin(), packet.end());
+  return Transfer(writev, state->test_ends[queue].get(), header, bytes) >= 0;
+}
+
+std::optional<MemoryTunFactory::Delivered> MemoryTunFactory::Take(
+    absl::string_view name, std::chrono::milliseconds timeout) {
+  const std::shared_ptr<State> state = Find(name);
+  if (state == nullptr) return std::nullopt;
+  std::vector<pollfd> fds;
+  for (const UniqueFd& fd : state->test_ends) {
+    fds.push_back({fd.get(), POLLIN, 0});
+  }
+  if (poll(fds.data(), fds.size(), static_cast<int>(timeout.count())) <= 0) {
+    return std::nullopt;
+  }
+  Delivered delivered;
+  delivered.bytes.resize(kMaxPacket);
+  for (size_t i = 0; i < fds.size(); ++i) {
+    if (!(fds[i].revents & POLLIN)) continue;
+    Header header;
+    const ssize_t n = Transfer(readv, fds[i].fd, header, delivered.bytes);
+    if (n < static_cast<ssize_t>(header.size())) continue;
+    ReadVirtioNetHdr(header, delivered.hint);
+    delivered.queue = i;
+    delivered.bytes.resize(static_cast<size_t>(n) - header.size());
+    return delivered;
+  }
+  return std::nullopt;
+}
+
+void MemoryTunFactory::SetRefuse(absl::string_view name, bool refuse) {
+  if (const std::shared_ptr<State> state = Find(name)) {
+    MutexLock lock(state->mu);
+    state->refuse = refuse;
+  }
+}
+
+void MemoryTunFactory::Vanish(absl::string_view name) {
+  const std::shared_ptr<State> state = Find(name);
+  if (state == nullptr) return;
+  {
+    MutexLock lock(state->mu);
+    state->vanished = true;
+  }
+  for (const UniqueFd& fd : state->test_ends) shutdown(fd.get(), SHUT_RDWR);
+}
+
+std::shared_ptr<MemoryTunFactory::State> MemoryTunFactory::Find(
+    absl::string_view name) const {
+  MutexLock lock(mu_);
+  const auto it = devices_.find(std::string(name));
+  return it == devices_.end() ? nullptr : it->second;
+}
+
+void MemoryTunFactory::Destroyed(const std::string& name) {
+  MutexLock lock(mu_);
+  ++destroyed_;
+  devices_.erase(name);
+}
+
+}  // namespace tunnel
