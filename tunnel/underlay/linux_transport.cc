@@ -1,0 +1,99 @@
+#include "tunnel/underlay/linux_transport.h"
+
+#include <sys/socket.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "encap/outer_parse.h"
+#include "tunnel/base/status_macros.h"
+#include "tunnel/base/unique_fd.h"
+#include "tunnel/underlay/packet_receiver.h"
+#include "tunnel/underlay/raw_sender.h"
+#include "tunnel/underlay/socket_options.h"
+
+namespace tunnel {
+namespace {
+
+// Raw sockets that take nothing: a packet that matches one counts as delivered.
+using Guards = std::vector<UniqueFd>;
+
+absl::Status AddGuards(int family, Guards& guards) {
+  for (const uint8_t protocol :
+       {encap::kProtoGre, encap::kProtoIpip, encap::kProtoIpv6}) {
+    ASSIGN_OR_RETURN(
+        UniqueFd fd,
+        OpenSocket(family, SOCK_RAW, protocol,
+                   absl::StrCat("guard socket of protocol ", protocol)));
+    RETURN_IF_ERROR(AttachFilter(fd.get(), DropAllFilter(), "guard filter"));
+    guards.push_back(std::move(fd));
+  }
+  return absl::OkStatus();
+}
+
+class LinuxTransport : public Transport {
+ public:
+  LinuxTransport(std::shared_ptr<const Guards> guards,
+                 std::unique_ptr<RawSender> sender,
+                 std::vector<std::unique_ptr<PacketReceiver>> receivers)
+      : guards_(std::move(guards)),
+        sender_(std::move(sender)),
+        receivers_(std::move(receivers)) {}
+
+  std::vector<int> receive_fds() const override {
+    std::vector<int> fds;
+    for (const auto& receiver : receivers_) fds.push_back(receiver->fd());
+    return fds;
+  }
+
+  std::span<IncomingPacket> ReceiveBatch(size_t index) noexcept override {
+    return receivers_[index]->ReceiveBatch();
+  }
+
+  size_t SendBatch(std::span<OutgoingPacket> packets) noexcept override {
+    return sender_->SendBatch(packets);
+  }
+
+  uint64_t receive_drops() noexcept override {
+    uint64_t drops = 0;
+    for (const auto& receiver : receivers_) drops += receiver->losses().total();
+    return drops;
+  }
+
+ private:
+  const std::shared_ptr<const Guards> guards_;
+  const std::unique_ptr<RawSender> sender_;
+  const std::vector<std::unique_ptr<PacketReceiver>> receivers_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::unique_ptr<Transport>>>
+LinuxTransportFactory::Open(size_t workers) {
+  const bool has_v6 = HasIpv6();
+  auto guards = std::make_shared<Guards>();
+  RETURN_IF_ERROR(AddGuards(AF_INET, *guards));
+  if (has_v6) RETURN_IF_ERROR(AddGuards(AF_INET6, *guards));
+
+  using Group = std::vector<std::unique_ptr<PacketReceiver>>;
+  ASSIGN_OR_RETURN(Group v4,
+                   PacketReceiver::OpenGroup(encap::IpFamily::kV4, workers));
+  Group v6;
+  if (has_v6) {
+    ASSIGN_OR_RETURN(v6,
+                     PacketReceiver::OpenGroup(encap::IpFamily::kV6, workers));
+  }
+
+  std::vector<std::unique_ptr<Transport>> transports;
+  for (size_t i = 0; i < workers; ++i) {
+    ASSIGN_OR_RETURN(std::unique_ptr<RawSender> sender, RawSender::Open());
+    Group receivers;
+    receivers.push_back(std::move(v4[i]));
+    if (has_v6) receivers.push_back(std::move(v6[i]));
+    transports.push_back(std::make_unique<LinuxTransport>(
+        guards, std::move(sender), std::move(receivers)));
+  }
+  return transports;
+}
+
+}  // namespace tunnel

@@ -1,0 +1,22 @@
+// Classic BPF programs that pick tunnel packets for this host.
+
+#ifndef TUNNEL_UNDERLAY_TUNNEL_FILTER_H_
+#define TUNNEL_UNDERLAY_TUNNEL_FILTER_H_
+
+#include <linux/filter.h>
+
+#include <span>
+
+namespace tunnel {
+
+// For packet sockets. Take packets addressed to this host (PACKET_HOST) of
+// protocol 47, 4 or 41, whole. Independent of the link header.
+std::span<const sock_filter> TunnelFilterV4();
+// As above; also when one IPv6 extension header (hop-by-hop, routing, fragment,
+// destination options) stands in between, and when a second one follows it,
+// whatever is behind that.
+std::span<const sock_filter> TunnelFilterV6();
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_UNDERLAY_TUNNEL_FILTER_H_
