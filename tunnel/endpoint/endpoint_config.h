@@ -47,13 +47,24 @@ inline constexpr size_t kMaxLabels = 64;
 inline constexpr size_t kMaxLabelBytes = 256;  // key plus value
 
 // OK, or one error that lists all bad fields at once (FIELD_INVALID,
-// FAMILY_MISMATCH or UNKNOWN_MODE, whichever is met first).
+// FAMILY_MISMATCH or UNKNOWN_MODE, whichever is met first: name, then what
+// encap::Validate() finds, then the rest in the order above).
+//   name             A-Z a-z 0-9 _ . -; not ".", "..", nor "all" or "default",
+//                    which the kernel keeps for itself
+//   mtu              from kMinMtuV6 where the mode carries IPv6 alone or an
+//                    address is IPv6, else from kMinMtuV4
+//   underlay_device  any name of an interface, but not the tunnel itself
+//   addresses        unicast, each once, of a family that the mode carries
+//   labels           keys of A-Z a-z 0-9 _ . - /; values UTF-8 without control
+//                    characters
 absl::Status Validate(const EndpointConfig& config);
 
 // Version of the spec, `"` quoted, equal exactly for equal configs of one name.
 std::string Etag(const EndpointConfig& config);
 
-// One field that differs, values as the API shows them ("none" when absent).
+// One field that differs. Values in the words of the command line: "gre",
+// "inherit", "auto", "true"; "none" for what is absent; lists joined by ",".
+// `key` stands for both keys where each config has one key for both directions.
 struct FieldDifference {
   std::string field;  // name in the API
   std::string old_value;

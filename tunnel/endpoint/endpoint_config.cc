@@ -1,0 +1,176 @@
+#include "tunnel/endpoint/endpoint_config.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "encap/address.h"
+#include "encap/encap_config.h"
+
+namespace tunnel {
+namespace {
+
+using encap::IpPrefix;
+
+std::string BoolText(bool value) { return value ? "true" : "false"; }
+
+std::optional<std::string> NumberText(std::optional<uint32_t> value) {
+  if (!value) return std::nullopt;
+  return absl::StrCat(*value);
+}
+
+std::optional<std::string> NonZero(uint32_t value) {
+  if (value == 0) return std::nullopt;
+  return absl::StrCat(value);
+}
+
+std::optional<std::string> NonEmpty(std::string text) {
+  if (text.empty()) return std::nullopt;
+  return text;
+}
+
+std::string DfText(encap::DfPolicy df) {
+  switch (df) {
+    case encap::DfPolicy::kOn:
+      return "on";
+    case encap::DfPolicy::kOff:
+      return "off";
+    case encap::DfPolicy::kInherit:
+      return "inherit";
+  }
+  return absl::StrCat(static_cast<int>(df));
+}
+
+std::string EcnText(encap::EcnMode ecn) {
+  return ecn == encap::EcnMode::kNormal ? "normal" : "compat";
+}
+
+std::string AddressesText(const EndpointConfig& config) {
+  return absl::StrJoin(config.addresses, ",",
+                       [](std::string* out, const IpPrefix& prefix) {
+                         out->append(prefix.ToString());
+                       });
+}
+
+// Escaped, so that different labels never have one text.
+std::string LabelsText(const EndpointConfig& config) {
+  return absl::StrJoin(
+      config.labels, ",",
+      [](std::string* out, const std::pair<std::string, std::string>& label) {
+        absl::StrAppend(out, label.first, "=\"", absl::CHexEscape(label.second),
+                        "\"");
+      });
+}
+
+// One field of the spec as text. `absent` is the word for no value.
+struct FieldText {
+  absl::string_view field;
+  std::optional<std::string> value;
+  absl::string_view absent = "none";
+
+  std::string Shown() const { return value.value_or(std::string(absent)); }
+};
+
+// All fields but the keys and the name, in the order of the API.
+std::vector<FieldText> FieldTexts(const EndpointConfig& config) {
+  const encap::EncapConfig& e = config.encap;
+  return {
+      {"mode", std::string(ModeName(e.mode))},
+      {"local", NonEmpty(e.local.ToString())},
+      {"remote", NonEmpty(e.remote.ToString())},
+      {"checksum", BoolText(e.checksum)},
+      {"sequence", BoolText(e.sequence)},
+      {"ttl", NumberText(e.ttl), "inherit"},
+      {"tos", NumberText(e.tos), "inherit"},
+      {"df", DfText(e.df)},
+      {"ecn", EcnText(e.ecn)},
+      {"mtu", NumberText(config.mtu), "auto"},
+      {"underlay_device", NonEmpty(config.underlay_device)},
+      {"fwmark", NonZero(config.fwmark)},
+      {"addresses", NonEmpty(AddressesText(config))},
+      {"queues", NonZero(config.queues), "auto"},
+      {"txqueuelen", NonZero(config.txqueuelen), "default"},
+      {"admin_state", config.admin_up ? "up" : "down"},
+      {"labels", NonEmpty(LabelsText(config))},
+  };
+}
+
+// FNV-1a with 128 bits: the same for the same text on every machine and in
+// every version.
+class TextHash {
+ public:
+  void Add(absl::string_view text) {
+    for (const char c : text) {
+      hash_ = (hash_ ^ static_cast<unsigned char>(c)) * kPrime;
+    }
+  }
+  // The length keeps neighbours apart; absent differs from every text.
+  void AddItem(const std::optional<std::string>& item) {
+    Add(item ? absl::StrCat(item->size(), ":", *item) : "-");
+  }
+  std::string Hex() const {
+    return absl::StrCat(
+        absl::Hex(static_cast<uint64_t>(hash_ >> 64), absl::kZeroPad16),
+        absl::Hex(static_cast<uint64_t>(hash_), absl::kZeroPad16));
+  }
+
+ private:
+  using Number = unsigned __int128;
+  static constexpr Number kPrime = (Number{1} << 88) + 0x13b;
+  Number hash_ = (Number{0x6c62272e07bb0142} << 64) + 0x62b821756295c58d;
+};
+
+void DiffKeys(const encap::EncapConfig& from, const encap::EncapConfig& to,
+              std::vector<FieldDifference>& changes) {
+  const auto add = [&](absl::string_view field, std::optional<uint32_t> before,
+                       std::optional<uint32_t> after) {
+    if (before == after) return;
+    changes.push_back({std::string(field), NumberText(before).value_or("none"),
+                       NumberText(after).value_or("none")});
+  };
+  if (from.input_key == from.output_key && to.input_key == to.output_key) {
+    add("key", from.input_key, to.input_key);
+    return;
+  }
+  add("input_key", from.input_key, to.input_key);
+  add("output_key", from.output_key, to.output_key);
+}
+
+}  // namespace
+
+std::string Etag(const EndpointConfig& config) {
+  TextHash hash;
+  hash.AddItem(config.name);
+  hash.AddItem(NumberText(config.encap.input_key));
+  hash.AddItem(NumberText(config.encap.output_key));
+  for (const FieldText& field : FieldTexts(config)) hash.AddItem(field.value);
+  for (const auto& [key, value] : config.labels) {
+    hash.AddItem(key);
+    hash.AddItem(value);
+  }
+  return absl::StrCat("\"", hash.Hex(), "\"");
+}
+
+std::vector<FieldDifference> Diff(const EndpointConfig& from,
+                                  const EndpointConfig& to) {
+  std::vector<FieldDifference> changes;
+  if (from.name != to.name) changes.push_back({"name", from.name, to.name});
+  DiffKeys(from.encap, to.encap, changes);
+  const std::vector<FieldText> before = FieldTexts(from);
+  const std::vector<FieldText> after = FieldTexts(to);
+  for (size_t i = 0; i < before.size(); ++i) {
+    if (before[i].value == after[i].value) continue;
+    changes.push_back(
+        {std::string(before[i].field), before[i].Shown(), after[i].Shown()});
+  }
+  return changes;
+}
+
+}  // namespace tunnel

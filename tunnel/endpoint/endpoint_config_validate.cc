@@ -1,0 +1,300 @@
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "encap/address.h"
+#include "encap/encap_config.h"
+#include "tunnel/base/error.h"
+#include "tunnel/endpoint/endpoint_config.h"
+
+namespace tunnel {
+namespace {
+
+using encap::IpAddress;
+using encap::IpPrefix;
+using encap::Mode;
+using Violations = std::vector<FieldViolation>;
+
+// "\"gre0\"", with what a terminal would not show escaped and long text cut.
+std::string Quote(absl::string_view text) {
+  constexpr size_t kMost = 40;
+  const bool cut = text.size() > kMost;
+  return absl::StrCat("\"", absl::CHexEscape(text.substr(0, kMost)), "\"",
+                      cut ? "..." : "");
+}
+
+bool HasControlByte(absl::string_view text) {
+  for (const char c : text) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) return true;
+  }
+  return false;
+}
+
+// Length of the UTF-8 sequence that `text` begins with (RFC 3629 4); 0 when it
+// is malformed.
+size_t Utf8Length(absl::string_view text) {
+  const auto byte = [&](size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
+  };
+  const auto tail = [&](size_t i) { return (byte(i) & 0xc0) == 0x80; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xc2 && first <= 0xdf) return tail(1) ? 2 : 0;
+  if (first >= 0xe0 && first <= 0xef) {
+    const bool overlong = first == 0xe0 && byte(1) < 0xa0;
+    const bool surrogate = first == 0xed && byte(1) > 0x9f;
+    return tail(1) && tail(2) && !overlong && !surrogate ? 3 : 0;
+  }
+  if (first >= 0xf0 && first <= 0xf4) {
+    const bool overlong = first == 0xf0 && byte(1) < 0x90;
+    const bool beyond = first == 0xf4 && byte(1) > 0x8f;
+    return tail(1) && tail(2) && tail(3) && !overlong && !beyond ? 4 : 0;
+  }
+  return 0;
+}
+
+bool IsUtf8(absl::string_view text) {
+  while (!text.empty()) {
+    const size_t length = Utf8Length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+// What is wrong with `name` for a tunnel; "" when nothing is.
+absl::string_view NameFault(absl::string_view name) {
+  if (name.empty()) return "is empty";
+  if (name.size() > kMaxNameLength) return "is too long";
+  if (name == "." || name == "..") return "is a directory";
+  if (name == "all" || name == "default") return "is reserved by the kernel";
+  for (const char c : name) {
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '_' &&
+        c != '.' && c != '-') {
+      return "has another character";
+    }
+  }
+  return "";
+}
+
+// As the kernel takes names of interfaces (dev_valid_name()).
+bool IsInterfaceName(absl::string_view name) {
+  if (name.empty() || name.size() > kMaxNameLength) return false;
+  if (name == "." || name == "..") return false;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '/' || c == ':' || absl::ascii_isspace(byte) ||
+        absl::ascii_iscntrl(byte)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void CheckName(const EndpointConfig& config, Violations& bad) {
+  const absl::string_view fault = NameFault(config.name);
+  if (fault.empty()) return;
+  bad.push_back({"name", absl::StrCat(Quote(config.name), " ", fault,
+                                      "; want 1 to ", kMaxNameLength,
+                                      " of A-Z a-z 0-9 _ . -, but not \".\", "
+                                      "\"..\", \"all\" or \"default\"")});
+}
+
+void CheckUnderlayDevice(const EndpointConfig& config, Violations& bad) {
+  const std::string& device = config.underlay_device;
+  if (device.empty()) return;
+  if (!IsInterfaceName(device)) {
+    bad.push_back(
+        {"underlay_device",
+         absl::StrCat(Quote(device), " can not be the name of an interface; ",
+                      "want 1 to ", kMaxNameLength,
+                      " bytes without blank, '/' or ':'")});
+  } else if (device == config.name) {
+    bad.push_back({"underlay_device",
+                   absl::StrCat(Quote(device),
+                                " is the tunnel itself; want the interface "
+                                "below it, or none")});
+  }
+}
+
+bool CarriesFamily(Mode mode, const IpAddress& address) {
+  switch (mode) {
+    case Mode::kIpip:
+      return address.is_v4();
+    case Mode::kSit:
+    case Mode::kIp6ip6:
+      return address.is_v6();
+    case Mode::kGif:
+    case Mode::kGre:
+    case Mode::kGretap:
+      break;
+  }
+  return true;
+}
+
+uint32_t MinMtu(const EndpointConfig& config) {
+  const Mode mode = config.encap.mode;
+  if (mode == Mode::kSit || mode == Mode::kIp6ip6) return kMinMtuV6;
+  for (const IpPrefix& prefix : config.addresses) {
+    if (prefix.address.is_v6()) return kMinMtuV6;
+  }
+  return kMinMtuV4;
+}
+
+void CheckMtu(const EndpointConfig& config, Violations& bad) {
+  const uint32_t min = MinMtu(config);
+  if (!config.mtu || (*config.mtu >= min && *config.mtu <= kMaxMtu)) return;
+  bad.push_back({"mtu", absl::StrCat(*config.mtu, "; want ", min, " to ",
+                                     kMaxMtu, " bytes, or auto")});
+}
+
+// What makes `prefix` unusable as the address of an interface; "" for nothing.
+absl::string_view PrefixFault(const IpPrefix& prefix) {
+  const IpAddress& address = prefix.address;
+  if (address.family() == encap::IpFamily::kNone) return "is no address";
+  if (prefix.length == 0) return "has prefix length 0";
+  if (prefix.length > address.bytes().size() * 8) {
+    return "has a prefix length above that of the family";
+  }
+  if (address.IsUnspecified()) return "is the unspecified address";
+  if (address.IsMulticast()) return "is a multicast address";
+  if (address.IsLoopback()) return "is a loopback address";
+  if (address.IsMartianSource()) return "is in a reserved range";
+  return "";
+}
+
+// Returns true when the first fault found is a family mismatch.
+bool CheckAddresses(const EndpointConfig& config, Violations& bad) {
+  const auto& addresses = config.addresses;
+  if (addresses.size() > kMaxAddresses) {
+    bad.push_back({"addresses", absl::StrCat(addresses.size(), "; want ",
+                                             kMaxAddresses, " at most")});
+    return false;
+  }
+  const size_t before = bad.size();
+  bool mismatch = false;
+  std::set<IpAddress> seen;
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    const std::string field = absl::StrCat("addresses[", i, "]");
+    const std::string text = addresses[i].ToString();
+    if (const auto fault = PrefixFault(addresses[i]); !fault.empty()) {
+      bad.push_back({field, absl::StrCat(text, " ", fault,
+                                         "; want a unicast ADDRESS/LENGTH")});
+    } else if (!seen.insert(addresses[i].address).second) {
+      bad.push_back({field, absl::StrCat(text,
+                                         " is given twice; want each "
+                                         "address once")});
+    } else if (!CarriesFamily(config.encap.mode, addresses[i].address)) {
+      mismatch = mismatch || bad.size() == before;
+      bad.push_back(
+          {field, absl::StrCat(text, " is of a family that mode ",
+                               std::string(ModeName(config.encap.mode)),
+                               " does not carry; want an IPv",
+                               addresses[i].address.is_v4() ? 6 : 4,
+                               " address, or another mode")});
+    }
+  }
+  return mismatch;
+}
+
+void CheckCounts(const EndpointConfig& config, Violations& bad) {
+  if (config.queues > kMaxQueues) {
+    bad.push_back({"queues", absl::StrCat(config.queues, "; want 1 to ",
+                                          kMaxQueues, ", or 0 for auto")});
+  }
+  if (config.txqueuelen > kMaxTxQueueLen) {
+    bad.push_back(
+        {"txqueuelen", absl::StrCat(config.txqueuelen, "; want 1 to ",
+                                    kMaxTxQueueLen, ", or 0 for default")});
+  }
+}
+
+absl::string_view LabelFault(absl::string_view key, absl::string_view value) {
+  if (key.empty()) return "has no key";
+  for (const char c : key) {
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '_' &&
+        c != '.' && c != '-' && c != '/') {
+      return "has a key with another character";
+    }
+  }
+  if (key.size() + value.size() > kMaxLabelBytes) return "is too long";
+  if (HasControlByte(value)) return "has a value with a control character";
+  if (!IsUtf8(value)) return "has a value that is not UTF-8";
+  return "";
+}
+
+void CheckLabels(const EndpointConfig& config, Violations& bad) {
+  if (config.labels.size() > kMaxLabels) {
+    bad.push_back({"labels", absl::StrCat(config.labels.size(), "; want ",
+                                          kMaxLabels, " at most")});
+    return;
+  }
+  for (const auto& [key, value] : config.labels) {
+    const absl::string_view fault = LabelFault(key, value);
+    if (fault.empty()) continue;
+    bad.push_back(
+        {"labels", absl::StrCat("label ", Quote(key), " ", fault,
+                                "; want a key of A-Z a-z 0-9 _ . - / and a "
+                                "value, together at most ",
+                                kMaxLabelBytes, " bytes")});
+  }
+}
+
+Reason ReasonOf(encap::FieldError::Kind kind) {
+  switch (kind) {
+    case encap::FieldError::Kind::kInvalid:
+      return Reason::kFieldInvalid;
+    case encap::FieldError::Kind::kFamilyMismatch:
+      return Reason::kFamilyMismatch;
+    case encap::FieldError::Kind::kUnknownMode:
+      return Reason::kUnknownMode;
+  }
+  return Reason::kFieldInvalid;
+}
+
+}  // namespace
+
+absl::Status Validate(const EndpointConfig& config) {
+  Violations bad;
+  std::optional<Reason> reason;
+  // The reason of the first fault counts.
+  const auto settle = [&](Reason of_new) {
+    if (!bad.empty() && !reason) reason = of_new;
+  };
+  CheckName(config, bad);
+  settle(Reason::kFieldInvalid);
+  for (encap::FieldError& error : encap::Validate(config.encap)) {
+    bad.push_back({std::move(error.field), std::move(error.message)});
+    settle(ReasonOf(error.kind));
+  }
+  CheckMtu(config, bad);
+  CheckUnderlayDevice(config, bad);
+  settle(Reason::kFieldInvalid);
+  const bool mismatch = CheckAddresses(config, bad);
+  settle(mismatch ? Reason::kFamilyMismatch : Reason::kFieldInvalid);
+  CheckCounts(config, bad);
+  CheckLabels(config, bad);
+  settle(Reason::kFieldInvalid);
+  if (!reason) return absl::OkStatus();
+  const std::string list = absl::StrJoin(
+      bad, "; ", [](std::string* out, const FieldViolation& violation) {
+        absl::StrAppend(out, violation.field, ": ", violation.description);
+      });
+  return MakeError(*reason,
+                   absl::StrCat("tunnel ", Quote(config.name), ": ", list),
+                   {{"tunnel", config.name}}, std::move(bad));
+}
+
+}  // namespace tunnel
