@@ -81,13 +81,23 @@ class LinuxPeer:
     def _order(self, line):
         os.write(self._port_fd, (line + "\n").encode())
 
-    def run(self, script, check=True, timeout=30):
-        """Runs shell commands in the peer: a process.Result."""
+    def share(self, path):
+        """Copies a file to where the peer sees it; its path in there."""
+        shutil.copy(path, self._control)
+        return "/ctl/" + os.path.basename(path)
+
+    def start(self, script, timeout=600):
+        """Starts shell commands in the peer and does not wait; the job's files."""
         self._jobs += 1
         job = os.path.join(self._control, "job", str(self._jobs))
         with open(job + ".sh", "w") as f:
             f.write(script + "\n")
         self._order("r %d %d" % (self._jobs, timeout))
+        return job
+
+    def run(self, script, check=True, timeout=30):
+        """Runs shell commands in the peer: a process.Result."""
+        job = self.start(script, timeout)
         process.wait_until(lambda: os.path.exists(job + ".rc") or
                            self._child.poll() is not None,
                            timeout + 10, "the peer runs: " + script, 0.005)

@@ -119,6 +119,10 @@ class Namespace:
             with open("/proc/thread-self/net/dev") as f:
                 return [l.split(":")[0].strip() for l in f.readlines()[2:]]
 
+    def mac(self, name):
+        """Ethernet address of an interface."""
+        return self.ip("-br link show dev " + name).out.split()[2]
+
     def ifindex(self, name):
         """Index of an interface, None when it does not exist."""
         out = self.ip("-o link show dev " + name, check=False)

@@ -60,9 +60,10 @@ def gre(protocol, payload, key=None, sequence=None, with_checksum=False,
 
 
 class RawSender:
-    """Sends whole IPv4 packets, or IPv6 payloads of one protocol, from a namespace."""
+    """Sends whole IP packets from a namespace."""
 
     def __init__(self, space):
+        self._space = space
         with space.entered():
             self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW,
                                          socket.IPPROTO_RAW)
@@ -75,6 +76,14 @@ class RawSender:
         else:
             target = socket.inet_ntop(socket.AF_INET6, packet[24:40])
             self._socket6.sendto(packet, (target, 0))
+
+    def send_as_is(self, packet, interface, target_mac):
+        """Past the kernel's IP output, which would mend the header checksum."""
+        with self._space.entered():
+            with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as link:
+                ethertype = 0x0800 if packet[0] >> 4 == 4 else 0x86DD
+                link.sendto(packet, (interface, ethertype, 0, 0,
+                                     bytes.fromhex(target_mac.replace(":", ""))))
 
     def close(self):
         self._socket.close()

@@ -1,0 +1,128 @@
+"""tunneld against the tunnels of an unmodified Linux kernel: ping from both ends,
+TCP with its content checked both ways, bytes judged by tshark."""
+
+import os
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
+
+import socket
+
+from tests.interop import tcp_end
+from tests.interop.linux_peer import LinuxPeer
+from tests.lib import lab, namespace, runner, traffic, wire
+from tests.lib.daemon import Daemon
+from tests.lib.process import wait_until
+
+ALL = "key 305419896 csum seq"
+GRE_OPTIONS = [("plain", ""), ("key", "key 42"), ("csum", "csum"), ("seq", "seq"),
+               ("all", ALL)]
+# name, our mode, outer family, our options, Linux's type and options, carries
+CASES = [
+    ("ipip", "ipip", "4", "", "ipip", "4"),
+    ("sit", "sit", "4", "", "sit", "6"),
+    ("gif4", "gif", "4", "", "sit mode any", "46"),
+    ("ipip6", "ipip", "6", "", "ip6tnl mode ipip6 encaplimit none", "4"),
+    ("ip6ip6", "ip6ip6", "6", "", "ip6tnl mode ip6ip6 encaplimit none", "6"),
+    ("gif6", "gif", "6", "", "ip6tnl mode any encaplimit none", "46"),
+    # Linux's default: a destination option in front of the payload (RFC 2473 4.1.1).
+    ("limit6", "gif", "6", "", "ip6tnl mode any", "46"),
+    ("limitgre", "gre", "6", "key 9", "ip6gre key 9", "46"),
+]
+CASES += [("gre_" + n, "gre", "4", o, "gre " + o, "46") for n, o in GRE_OPTIONS]
+CASES += [("gre6_" + n, "gre", "6", o, "ip6gre encaplimit none " + o, "46")
+          for n, o in GRE_OPTIONS]
+CASES += [("tap_" + n, "gretap", "4", o, "gretap " + o, "46") for n, o in GRE_OPTIONS]
+CASES += [("tap6_" + n, "gretap", "6", o, "ip6gretap encaplimit none " + o, "46")
+          for n, o in (GRE_OPTIONS[0], GRE_OPTIONS[4])]
+CASES += [("keys", "gre", "4", "ikey 1 okey 2", "gre ikey 2 okey 1", "46"),
+          ("ttl", "gre", "4", "ttl 9 tos 40", "gre ttl inherit tos inherit", "46")]
+SIZE = 96 * 1024
+
+
+class Linux(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.space = namespace.Namespace("h")
+        cls.peer = LinuxPeer(cls.space)
+        print("peer: Linux " + cls.peer.release, flush=True)
+        numbers = range(1, len(CASES) + 1)
+        for family, suffix in (("4", "/24"), ("6", "/64 nodad")):
+            cls.space.batch(["addr add %s%s dev peer0" % (
+                lab.outer(n, family, 1), suffix) for n in numbers])
+        cls.peer.run("ip -batch - <<'END'\n" + "\n".join(
+            "addr add %s%s dev eth0" % (lab.outer(n, f, 2), s) for n in numbers
+            for f, s in (("4", "/24"), ("6", "/64 nodad"))) + "\nEND")
+        cls.peer.run("modprobe -a ipip sit ip6_tunnel ip_gre ip6_gre")
+        cls.peer.start("exec /usr/bin/python3 " + cls.peer.share(tcp_end.__file__))
+        cls.daemon = Daemon(cls.space)
+        cls.capture = wire.Capture(cls.space, "peer0")
+        cls.judged = None
+        wait_until(cls.tcp_end_answers, 20, "the TCP end in the peer answers")
+
+    @classmethod
+    def tcp_end_answers(cls):
+        address = lab.outer(1, "4", 2)
+        with traffic.open_socket(cls.space, address, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1)
+            return probe.connect_ex((address, tcp_end.PORT)) == 0
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.stop()
+        cls.peer.stop()
+        cls.space.delete()
+
+    def set_up(self, number, name, mode, outer, options, theirs, carries):
+        ours, other = lab.outer(number, outer, 1), lab.outer(number, outer, 2)
+        kind, _, rest = theirs.partition(" ")
+        lines = ["set -e", "ip link add %s type %s local %s remote %s %s" % (
+            name, kind, other, ours, rest), "ip link set %s up" % name]
+        for family in carries:
+            suffix = "/24" if family == "4" else "/64 nodad"
+            lines.append("ip addr add %s%s dev %s" % (
+                lab.inner(number, family, 2), suffix, name))
+        self.peer.run("\n".join(lines))
+        self.daemon.ctl("create %s mode %s local %s remote %s %s %s" % (
+            name, mode, ours, other, options, lab.inner_words(number, carries, 1)))
+
+    def check(self, number, name, mode, outer, options, theirs, carries):
+        self.set_up(number, name, mode, outer, options, theirs, carries)
+        for family in carries:
+            target = lab.inner(number, family, 2)
+            for size in (56, 1200):
+                self.assertEqual(
+                    traffic.ping(self.space, target, 3, size, 0.02), 3, (family, size))
+            connection = traffic.open_socket(self.space, target, socket.SOCK_STREAM)
+            tcp_end.exchange(connection, target, SIZE)
+        pings = ["ping -n -q -c 2 -i 0.1 -W 2 " + lab.inner(number, f, 1)
+                 for f in carries]
+        self.peer.run("set -e\n" + "\n".join(pings))
+        if outer == "6" and "limit" in name:
+            return
+        drops = self.daemon.stats(name)["drops"]
+        self.assertEqual(drops, {})
+
+    def test_wire_holds_no_bad_packet(self):
+        time.sleep(0.2)
+        self.capture.stop()
+        self.assertEqual(self.capture.bad(), [])
+        frames = self.capture.frames("gre or ip.proto==4 or ip.proto==41 or ipv6")
+        self.assertGreater(len(frames), 100)
+        for frame in frames:
+            if frame.number("gre.flags.checksum"):
+                self.assertEqual(frame.number("gre.checksum.status"), 1)
+
+
+def _add_cases():
+    for number, case in enumerate(CASES, 1):
+        setattr(Linux, "test_%02d_%s" % (number, case[0]),
+                lambda self, n=number, c=case: self.check(n, *c))
+
+
+_add_cases()
+
+if __name__ == "__main__":
+    runner.main()

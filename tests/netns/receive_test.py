@@ -1,0 +1,180 @@
+"""Receiving what kernels really send: merged segments, partial checksums,
+fragments, more than a queue holds."""
+
+import os
+import signal
+import struct
+import sys
+import unittest
+
+sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
+
+from tests.lib import lab, namespace, packets, runner, traffic
+from tests.lib.process import wait_until
+
+TUNNELS = [("gif4", "gif", "4", ""), ("gif6", "gif", "6", ""), ("gre4", "gre", "4", ""),
+           ("gre6", "gre", "6", ""), ("sum4", "gre", "4", "key 1 csum"),
+           ("tap4", "gretap", "4", ""), ("tap6", "gretap", "6", "")]
+_OFFLOADS = ("tx", "sg", "tso", "gso", "gro")
+TRANSFER = 6 << 20
+
+
+class Offloads(unittest.TestCase):
+    """TCP both ways with the offloads of the link, and of the tunnel devices, as
+    they come and go: not one segment may arrive with a bad checksum."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pair = lab.Pair(len(TUNNELS), offload=True)
+        for number, tunnel in enumerate(TUNNELS, 1):
+            cls.pair.create(tunnel[0], number, *tunnel[1:])
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.pair.close()
+
+    def set_offloads(self, **values):
+        for host in self.pair.hosts:
+            words = sum(([k, values.get(k, "off")] for k in _OFFLOADS), [])
+            host.space.run(["ethtool", "-K", lab.LINK, *words], check=False)
+
+    def counters(self):
+        return [(h.space.snmp("Tcp", "InCsumErrors"),
+                 h.space.snmp("Udp", "InCsumErrors"),
+                 h.space.snmp("Icmp", "OutDestUnreachs"),
+                 h.space.snmp6("Icmp6OutDestUnreachs"),
+                 h.space.snmp6("Icmp6OutParmProblems")) for h in self.pair.hosts]
+
+    def transfer_all(self, **offloads):
+        self.set_offloads(**offloads)
+        before = self.counters()
+        a, b = (h.space for h in self.pair.hosts)
+        for number, (name, *_) in enumerate(TUNNELS, 1):
+            for family in "46":
+                traffic.tcp_transfer(a, b, lab.inner(number, family, 2), TRANSFER)
+            traffic.tcp_transfer(b, a, lab.inner(number, "4", 1), TRANSFER)
+        self.assertEqual(self.counters(), before)
+        for number, (name, *_) in enumerate(TUNNELS, 1):
+            for host in self.pair.hosts:
+                drops = host.daemon.stats(name)["drops"]
+                self.assertEqual(drops, {}, name)
+
+    def test_no_offloads(self):
+        self.transfer_all()
+
+    def test_receiver_merges(self):
+        self.transfer_all(gro="on")
+
+    def test_super_packets_cross_the_link(self):
+        self.transfer_all(tx="on", sg="on", tso="on", gso="on", gro="on")
+
+    def test_checksums_left_to_the_link(self):
+        self.transfer_all(tx="on", sg="on")
+
+    def test_every_datagram_once(self):
+        self.set_offloads(tx="on", sg="on", tso="on", gso="on", gro="on")
+        for number in (1, 4, 6):
+            target = lab.inner(number, "4", 2)
+            sink = traffic.UdpSink(self.pair.b.space, target)
+            source = traffic.UdpSource(self.pair.a.space, target, sink.port, size=1000)
+            for _ in range(50):
+                source.send(40)
+                sink.wait_for(source.sent)
+            self.assertEqual(sorted(sink.numbers), list(range(2000)))
+            self.assertEqual(sink.bad, 0)
+            source.stop()
+            sink.close()
+
+
+class RealSegments(unittest.TestCase):
+    """A third host forwards plain TCP into the tunnel of a: segments merged by the
+    receive offload of its link go through the TUN device as they are."""
+
+    def test_forwarded_tcp_is_intact(self):
+        pair = lab.Pair(1, offload=True)
+        host = namespace.Namespace("c")
+        namespace.connect(host, "eth0", pair.a.space, "lan", offload=True)
+        host.ip("addr add 10.5.0.2/24 dev eth0")
+        host.ip("route add default via 10.5.0.1")
+        pair.a.space.ip("addr add 10.5.0.1/24 dev lan")
+        pair.a.space.sysctl("net/ipv4/ip_forward", 1)
+        pair.create("t", 1, "gre")
+        pair.b.space.ip("route add 10.5.0.0/24 dev t")
+        for gro in ("on", "off"):
+            pair.a.space.run(["ethtool", "-K", "lan", "gro", gro])
+            traffic.tcp_transfer(host, pair.b.space, lab.inner(1, "4", 2), TRANSFER)
+            traffic.tcp_transfer(pair.b.space, host, "10.5.0.2", TRANSFER)
+        for space in (host, pair.b.space):
+            self.assertEqual(space.snmp("Tcp", "InCsumErrors"), 0)
+        pair.close()
+
+
+class Raw(unittest.TestCase):
+    """Packets made by hand towards a."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pair = lab.Pair(2)
+        cls.pair.create("t4", 1, "gif", "4")
+        cls.pair.create("t6", 2, "gre", "6")
+        cls.sender = packets.RawSender(cls.pair.b.space)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.sender.close()
+        cls.pair.close()
+
+    def receive(self, number, make_outer):
+        """Sends a numbered datagram in what make_outer(inner packet) gives."""
+        source, target = lab.inner(number, "4", 2), lab.inner(number, "4", 1)
+        sink = traffic.UdpSink(self.pair.a.space, target)
+        data = struct.pack("!I", 5) + traffic.udp_filler(5, 1600)
+        inner = packets.ipv4(source, target, 17, packets.udp(
+            source, target, 9, sink.port, data))
+        for packet in make_outer(inner):
+            self.sender.send(packet)
+        self.assertEqual(sink.wait_for(1), 1)
+        self.assertEqual((sink.numbers, sink.bad), ([5], 0))
+        sink.close()
+
+    def test_outer_ipv4_fragments_are_put_together(self):
+        ends = lab.outer(1, "4", 2), lab.outer(1, "4", 1)
+        more = 0x2000
+        fragments = lambda inner: [
+            packets.ipv4(*ends, 4, inner[:800], flags=more),
+            packets.ipv4(*ends, 4, inner[800:1600], flags=more | 100),
+            packets.ipv4(*ends, 4, inner[1600:], flags=200)]
+        self.receive(1, fragments)
+        self.receive(1, lambda inner: reversed(fragments(inner)))
+
+    def test_outer_ipv6_fragments_are_put_together(self):
+        ends = lab.outer(2, "6", 2), lab.outer(2, "6", 1)
+
+        def fragments(inner):
+            whole = packets.gre(0x0800, inner)
+            head = lambda offset, more: struct.pack("!BBHI", 47, 0, offset | more, 77)
+            return [packets.ipv6(*ends, 44, head(0, 1) + whole[:800]),
+                    packets.ipv6(*ends, 44, head(800, 0) + whole[800:])]
+
+        self.receive(2, fragments)
+
+    def test_no_icmp_error_when_the_daemon_cannot_keep_up(self):
+        space, child = self.pair.a.space, self.pair.a.daemon.child
+        target = lab.inner(1, "4", 1)
+        packet = packets.ipv4(
+            lab.outer(1, "4", 2), lab.outer(1, "4", 1), 4,
+            packets.ipv4(lab.inner(1, "4", 2), target, 1, b"\0" * 1300))
+        before = space.snmp("Icmp", "OutDestUnreachs")
+        os.kill(child.pid, signal.SIGSTOP)
+        try:
+            for _ in range(40000):
+                self.sender.send(packet)
+        finally:
+            os.kill(child.pid, signal.SIGCONT)
+        self.assertEqual(space.snmp("Icmp", "OutDestUnreachs"), before)
+        wait_until(lambda: traffic.ping(self.pair.b.space, target, 1, wait=0.5) == 1,
+                   10, "the tunnel answers again")
+
+
+if __name__ == "__main__":
+    runner.main()
