@@ -85,7 +85,6 @@ struct ConfigLock::State {
     holder = &node;
     node.phase = Node::Phase::kHolding;
     node.acquired = SteadyNow();
-    ++acquired_total;
     node.changed.NotifyOne();
   }
 
@@ -228,6 +227,7 @@ absl::StatusOr<ConfigSection> ConfigLock::Enter(const Request& request) {
     s.HandOver();
     return s.Error(*node, cause);
   }
+  ++s.acquired_total;
   return ConfigSection(this, std::move(node));
 }
 
