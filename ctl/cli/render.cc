@@ -1,0 +1,221 @@
+#include "ctl/cli/render.h"
+
+#include <map>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "absl/time/time.h"
+#include "ctl/cli/table.h"
+
+namespace tunnel::ctl::cli {
+namespace {
+
+using tunnel::v1::Tunnel;
+
+std::string Colored(absl::string_view text, tunnel::v1::OperState state,
+                    bool color) {
+  if (!color) return std::string(text);
+  const absl::string_view code = state == tunnel::v1::OPER_UP       ? "32"
+                                 : state == tunnel::v1::OPER_FAILED ? "31"
+                                                                    : "33";
+  return absl::StrCat("\033[", code, "m", text, "\033[0m");
+}
+
+// "MODE_X" of an enum as a lower-case word without `prefix`.
+std::string Word(absl::string_view name, absl::string_view prefix) {
+  return absl::AsciiStrToLower(absl::StripPrefix(name, prefix));
+}
+
+// The key of one direction: its own, else the common one, else "none".
+std::string KeyText(const Tunnel& tunnel, bool input) {
+  if (input && tunnel.has_input_key()) return absl::StrCat(tunnel.input_key());
+  if (!input && tunnel.has_output_key()) {
+    return absl::StrCat(tunnel.output_key());
+  }
+  return tunnel.has_key() ? absl::StrCat(tunnel.key()) : "none";
+}
+
+// " key 42", " key in 1 out 2", or "" without key.
+std::string KeysText(const Tunnel& tunnel) {
+  const std::string in = KeyText(tunnel, true);
+  const std::string out = KeyText(tunnel, false);
+  if (in == out) return in == "none" ? "" : absl::StrCat(" key ", in);
+  return absl::StrCat(" key in ", in, " out ", out);
+}
+
+std::string TtlText(const Tunnel& tunnel) {
+  if (tunnel.ttl_inherit()) return "inherit";
+  return tunnel.ttl() == 0 ? "64" : absl::StrCat(tunnel.ttl());
+}
+
+std::string DfText(tunnel::v1::DfPolicy df) {
+  if (df == tunnel::v1::DF_UNSPECIFIED) df = tunnel::v1::DF_ON;
+  return Word(tunnel::v1::DfPolicy_Name(df), "DF_");
+}
+
+std::string EcnText(tunnel::v1::EcnMode ecn) {
+  if (ecn == tunnel::v1::ECN_UNSPECIFIED) ecn = tunnel::v1::ECN_NORMAL;
+  return Word(tunnel::v1::EcnMode_Name(ecn), "ECN_");
+}
+
+// RFC 3339 in UTC, to the second.
+std::string TimeText(const google::protobuf::Timestamp& time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ",
+                          absl::FromUnixSeconds(time.seconds()),
+                          absl::UTCTimeZone());
+}
+
+// MTU in force; the configured one where the daemon gives no other.
+std::string MtuText(const Tunnel& tunnel) {
+  if (tunnel.effective_mtu() != 0) return absl::StrCat(tunnel.effective_mtu());
+  return tunnel.has_mtu() ? absl::StrCat(tunnel.mtu()) : "auto";
+}
+
+std::string SpecLines(const Tunnel& tunnel) {
+  std::string text = absl::StrCat(
+      "    local ", tunnel.local(), " remote ", tunnel.remote(),
+      KeysText(tunnel), tunnel.checksum() ? " csum" : "",
+      tunnel.sequence() ? " seq" : "", "\n    ttl ", TtlText(tunnel), " tos ",
+      tunnel.has_tos() ? absl::StrCat(tunnel.tos()) : "inherit", " df ",
+      DfText(tunnel.df()), " ecn ", EcnText(tunnel.ecn()));
+  if (!tunnel.underlay_device().empty()) {
+    absl::StrAppend(&text, " dev ", tunnel.underlay_device());
+  }
+  if (tunnel.fwmark() != 0) absl::StrAppend(&text, " fwmark ", tunnel.fwmark());
+  if (tunnel.queues() != 0) absl::StrAppend(&text, " queues ", tunnel.queues());
+  if (tunnel.txqueuelen() != 0) {
+    absl::StrAppend(&text, " txqueuelen ", tunnel.txqueuelen());
+  }
+  absl::StrAppend(&text, "\n");
+  for (const std::string& address : tunnel.addresses()) {
+    absl::StrAppend(&text, "    address ", address, "\n");
+  }
+  const std::map<std::string, std::string> labels(tunnel.labels().begin(),
+                                                  tunnel.labels().end());
+  for (const auto& [key, value] : labels) {
+    absl::StrAppend(&text, "    label ", key, "=", value, "\n");
+  }
+  return text;
+}
+
+std::string StatusLines(const Tunnel& tunnel) {
+  std::string text = absl::StrCat("    mtu ", MtuText(tunnel));
+  if (!tunnel.mtu_reason().empty()) {
+    absl::StrAppend(&text, " = ", tunnel.mtu_reason());
+  }
+  if (tunnel.overhead() != 0) {
+    absl::StrAppend(&text, ", overhead ", tunnel.overhead());
+  }
+  absl::StrAppend(&text, "\n");
+  if (tunnel.paused() || tunnel.detached()) {
+    absl::StrAppend(&text, "    held", tunnel.paused() ? " paused" : "",
+                    tunnel.detached() ? " detached" : "", "\n");
+  }
+  absl::StrAppend(&text, "    generation ", tunnel.generation());
+  if (!tunnel.etag().empty()) absl::StrAppend(&text, " etag ", tunnel.etag());
+  if (tunnel.has_create_time()) {
+    absl::StrAppend(&text, " created ", TimeText(tunnel.create_time()));
+  }
+  if (tunnel.has_update_time()) {
+    absl::StrAppend(&text, " changed ", TimeText(tunnel.update_time()));
+  }
+  return text + "\n";
+}
+
+}  // namespace
+
+std::string ModeText(tunnel::v1::Mode mode) {
+  if (mode == tunnel::v1::MODE_UNSPECIFIED) return "-";
+  const std::string name = tunnel::v1::Mode_Name(mode);
+  return name.empty() ? absl::StrCat("mode", mode) : Word(name, "");
+}
+
+std::string StateText(tunnel::v1::OperState state) {
+  if (state == tunnel::v1::OPER_STATE_UNSPECIFIED) return "UNKNOWN";
+  const std::string name = tunnel::v1::OperState_Name(state);
+  return name.empty() ? absl::StrCat("STATE", state)
+                      : std::string(absl::StripPrefix(name, "OPER_"));
+}
+
+std::string IdentityText(const Tunnel& tunnel) {
+  return absl::StrCat(tunnel.local(), " -> ", tunnel.remote(),
+                      KeysText(tunnel));
+}
+
+std::string TableText(const std::vector<Tunnel>& tunnels, bool color) {
+  if (tunnels.empty()) return "";
+  Table table(
+      {"NAME", "MODE", "STATE", "LOCAL", "REMOTE", "KEY", "MTU", "ADDRESSES"});
+  for (const Tunnel& tunnel : tunnels) {
+    const std::string in = KeyText(tunnel, true);
+    const std::string out = KeyText(tunnel, false);
+    const std::string state = StateText(tunnel.oper_state());
+    std::string key = in == out ? in : absl::StrCat(in, "/", out);
+    if (key == "none") key = "-";
+    std::string addresses = absl::StrJoin(tunnel.addresses(), " ");
+    table.AddRow({tunnel.name(), ModeText(tunnel.mode()), state, tunnel.local(),
+                  tunnel.remote(), key, MtuText(tunnel),
+                  addresses.empty() ? "-" : addresses});
+    table.PaintLast(2, Colored(state, tunnel.oper_state(), color));
+  }
+  return table.Text();
+}
+
+std::string DetailsText(const std::vector<Tunnel>& tunnels, bool color) {
+  std::string text;
+  for (const Tunnel& tunnel : tunnels) {
+    const bool down = tunnel.admin_state() == tunnel::v1::ADMIN_DOWN;
+    absl::StrAppend(
+        &text, tunnel.ifindex(), ": ", tunnel.name(), ": mode ",
+        ModeText(tunnel.mode()), " admin ", down ? "down" : "up", " state ",
+        Colored(StateText(tunnel.oper_state()), tunnel.oper_state(), color));
+    if (!tunnel.oper_reason().empty()) {
+      absl::StrAppend(&text, " (", tunnel.oper_reason(), ")");
+    }
+    absl::StrAppend(&text, "\n", SpecLines(tunnel), StatusLines(tunnel));
+  }
+  return text;
+}
+
+std::string NamesText(const std::vector<Tunnel>& tunnels) {
+  std::string text;
+  for (const Tunnel& tunnel : tunnels) {
+    absl::StrAppend(&text, tunnel.name(), "\n");
+  }
+  return text;
+}
+
+std::string EventText(const tunnel::v1::WatchTunnelsResponse& event,
+                      bool color) {
+  using Response = tunnel::v1::WatchTunnelsResponse;
+  const std::string revision = absl::StrCat(event.revision(), " ");
+  switch (event.event_case()) {
+    case Response::kAdded:
+    case Response::kModified: {
+      const bool added = event.event_case() == Response::kAdded;
+      const Tunnel& tunnel = added ? event.added() : event.modified();
+      std::string reason;
+      if (!tunnel.oper_reason().empty()) {
+        reason = absl::StrCat(" (", tunnel.oper_reason(), ")");
+      }
+      return absl::StrCat(
+          revision, added ? "ADDED " : "MODIFIED ", tunnel.name(), " ",
+          ModeText(tunnel.mode()), " ",
+          Colored(StateText(tunnel.oper_state()), tunnel.oper_state(), color),
+          " ", IdentityText(tunnel), " mtu ", MtuText(tunnel), reason, "\n");
+    }
+    case Response::kDeleted:
+      return absl::StrCat(revision, "DELETED ", event.deleted(), "\n");
+    case Response::kSynced:
+      return absl::StrCat(revision, "SYNCED epoch ", event.epoch(), "\n");
+    case Response::kHeartbeat:
+    case Response::EVENT_NOT_SET:
+      return "";
+  }
+  return "";
+}
+
+}  // namespace tunnel::ctl::cli

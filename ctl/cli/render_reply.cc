@@ -1,0 +1,252 @@
+#include "ctl/cli/render_reply.h"
+
+#include <cstdint>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "ctl/cli/duration.h"
+#include "ctl/cli/json.h"
+#include "ctl/cli/render.h"
+#include "ctl/cli/table.h"
+
+namespace tunnel::ctl::cli {
+namespace {
+
+using DropMap = google::protobuf::Map<std::string, uint64_t>;
+using Drops = std::map<std::string, uint64_t>;  // in the order of names
+
+void AddDrops(const DropMap& from, Drops* to) {
+  for (const auto& [reason, count] : from) (*to)[reason] += count;
+}
+
+Drops Sorted(const DropMap& from) {
+  Drops drops;
+  AddDrops(from, &drops);
+  return drops;
+}
+
+uint64_t Total(const DropMap& drops) {
+  uint64_t total = 0;
+  for (const auto& [reason, count] : drops) total += count;
+  return total;
+}
+
+// A value of FieldChange: JSON text without the quotes, "none" for nothing.
+std::string ValueText(absl::string_view json) {
+  if (json.size() >= 2 && json.front() == '"' && json.back() == '"') {
+    json = json.substr(1, json.size() - 2);
+  }
+  return json.empty() || json == "null" ? "none" : std::string(json);
+}
+
+// From the first packet held back to the last one let go again.
+absl::Duration PauseOf(const tunnel::v1::ChangeTiming& timing) {
+  return FromProto(timing.pause()) + FromProto(timing.disestablish()) +
+         FromProto(timing.detach()) + FromProto(timing.attach()) +
+         FromProto(timing.establish()) + FromProto(timing.resume());
+}
+
+std::string CostText(const tunnel::v1::TunnelChange& change) {
+  const tunnel::v1::ChangeTiming& timing = change.timing();
+  const absl::Duration lock_wait = FromProto(timing.lock_wait());
+  std::vector<std::string> parts;
+  if (timing.has_pause()) {
+    parts.push_back(absl::StrCat("paused ", DurationText(PauseOf(timing))));
+    parts.push_back(absl::StrCat(timing.packets_dropped(), " packets dropped"));
+  }
+  if (lock_wait >= absl::Milliseconds(1)) {
+    parts.push_back(
+        absl::StrCat("waited ", DurationText(lock_wait), " for the lock"));
+  }
+  if (parts.empty()) return "";
+  return absl::StrCat(" (", absl::StrJoin(parts, ", "), ")");
+}
+
+std::string FieldsText(const tunnel::v1::TunnelChange& change) {
+  std::vector<std::string> fields;
+  for (const tunnel::v1::FieldChange& field : change.changes()) {
+    fields.push_back(absl::StrCat(field.field(), " ",
+                                  ValueText(field.old_value()), " -> ",
+                                  ValueText(field.new_value())));
+  }
+  return fields.empty() ? "changed" : absl::StrJoin(fields, ", ");
+}
+
+std::string WhatChanged(Verb verb, const tunnel::v1::TunnelChange& change) {
+  const tunnel::v1::Tunnel& tunnel = change.tunnel();
+  switch (verb) {
+    case Verb::kCreate:
+      return absl::StrCat("created ", ModeText(tunnel.mode()), " ",
+                          IdentityText(tunnel));
+    case Verb::kDelete:
+      return "deleted";
+    case Verb::kPause:
+      return "paused";
+    case Verb::kResume:
+      return "resumed";
+    case Verb::kDetach:
+      return "detached";
+    case Verb::kAttach:
+      return "attached";
+    default:
+      return FieldsText(change);
+  }
+}
+
+void WriteDrops(const Drops& drops, JsonWriter* json) {
+  json->BeginObject();
+  for (const auto& [reason, count] : drops) json->Key(reason).Number(count);
+  json->EndObject();
+}
+
+void WriteTunnelStats(const tunnel::v1::TunnelStats& stats, JsonWriter* json) {
+  json->BeginObject();
+  json->Key("name").String(stats.name());
+  json->Key("receive_packets").Number(stats.receive_packets());
+  json->Key("receive_bytes").Number(stats.receive_bytes());
+  json->Key("transmit_packets").Number(stats.transmit_packets());
+  json->Key("transmit_bytes").Number(stats.transmit_bytes());
+  Drops drops = Sorted(stats.receive_drops());
+  json->Key("receive_drops");
+  WriteDrops(drops, json);
+  json->Key("transmit_drops");
+  WriteDrops(Sorted(stats.transmit_drops()), json);
+  AddDrops(stats.transmit_drops(), &drops);
+  json->Key("drops");
+  WriteDrops(drops, json);
+  if (stats.has_last_receive_time()) {
+    json->Key("last_receive_time").Message(stats.last_receive_time());
+  }
+  json->EndObject();
+}
+
+std::string DropLines(absl::string_view name, absl::string_view direction,
+                      const DropMap& drops) {
+  std::string text;
+  for (const auto& [reason, count] : Sorted(drops)) {
+    if (count == 0) continue;
+    absl::StrAppend(&text, name, " ", direction, " drop ", reason, " ", count,
+                    "\n");
+  }
+  return text;
+}
+
+std::string WorkersText(const tunnel::v1::GetStatsResponse& stats) {
+  if (stats.workers().empty()) return "";
+  Table table({"WORKER", "CPU", "WAKEUPS", "RX-BATCHES", "RX-PACKETS",
+               "TX-BATCHES", "TX-PACKETS", "SOCKET-DROPS"});
+  table.AlignRight(1);
+  for (const tunnel::v1::WorkerStats& worker : stats.workers()) {
+    table.AddRow({absl::StrCat(worker.worker()), absl::StrCat(worker.cpu()),
+                  absl::StrCat(worker.wakeups()),
+                  absl::StrCat(worker.receive_batches()),
+                  absl::StrCat(worker.receive_packets()),
+                  absl::StrCat(worker.transmit_batches()),
+                  absl::StrCat(worker.transmit_packets()),
+                  absl::StrCat(worker.socket_drops())});
+  }
+  return table.Text();
+}
+
+std::string PartyText(const tunnel::v1::LockParty& party) {
+  return absl::StrCat("id ", party.id(), " ", party.operation(), " (uid ",
+                      party.uid(), ", pid ", party.pid(), ")");
+}
+
+}  // namespace
+
+std::string ChangeText(Verb verb, const tunnel::v1::TunnelChange& change) {
+  const std::string name = change.tunnel().name();
+  const std::string dry = change.validated_only() ? "dry run: " : "";
+  if (change.no_op()) {
+    return absl::StrCat(name, ": ", dry,
+                        verb == Verb::kDelete ? "does not exist" : "unchanged",
+                        "\n");
+  }
+  return absl::StrCat(name, ": ", dry, WhatChanged(verb, change),
+                      CostText(change), "\n");
+}
+
+std::string StatsText(const tunnel::v1::GetStatsResponse& stats, bool details) {
+  std::string text;
+  std::string drops;
+  if (!stats.tunnels().empty()) {
+    Table table({"NAME", "RX-PACKETS", "RX-BYTES", "RX-DROPS", "TX-PACKETS",
+                 "TX-BYTES", "TX-DROPS"});
+    table.AlignRight(1);
+    for (const tunnel::v1::TunnelStats& tunnel : stats.tunnels()) {
+      table.AddRow({tunnel.name(), absl::StrCat(tunnel.receive_packets()),
+                    absl::StrCat(tunnel.receive_bytes()),
+                    absl::StrCat(Total(tunnel.receive_drops())),
+                    absl::StrCat(tunnel.transmit_packets()),
+                    absl::StrCat(tunnel.transmit_bytes()),
+                    absl::StrCat(Total(tunnel.transmit_drops()))});
+      absl::StrAppend(&drops,
+                      DropLines(tunnel.name(), "rx", tunnel.receive_drops()),
+                      DropLines(tunnel.name(), "tx", tunnel.transmit_drops()));
+    }
+    text = table.Text();
+  }
+  absl::StrAppend(&text, drops);
+  if (!details) return text;
+  absl::StrAppend(&text,
+                  DropLines("(no tunnel)", "rx", stats.unmatched_drops()),
+                  WorkersText(stats));
+  return text;
+}
+
+std::string StatsJson(const tunnel::v1::GetStatsResponse& stats, bool details,
+                      bool pretty) {
+  JsonWriter json(pretty);
+  if (details) json.BeginObject().Key("tunnels");
+  json.BeginArray();
+  for (const tunnel::v1::TunnelStats& tunnel : stats.tunnels()) {
+    WriteTunnelStats(tunnel, &json);
+  }
+  json.EndArray();
+  if (details) {
+    json.Key("unmatched_drops");
+    WriteDrops(Sorted(stats.unmatched_drops()), &json);
+    json.Key("workers").BeginArray();
+    for (const auto& worker : stats.workers()) json.Message(worker);
+    json.EndArray();
+    if (stats.has_read_time()) json.Key("read_time").Message(stats.read_time());
+    json.EndObject();
+  }
+  return json.Take() + "\n";
+}
+
+std::string LockText(const tunnel::v1::ConfigLockState& lock) {
+  std::string text = "free\n";
+  if (lock.has_holder()) {
+    text = absl::StrCat("held by ", PartyText(lock.holder()), " for ",
+                        DurationText(FromProto(lock.holder().age())), ", step ",
+                        lock.step(), "\n");
+  }
+  for (const tunnel::v1::LockParty& waiter : lock.waiters()) {
+    absl::StrAppend(&text, "waiting ", PartyText(waiter), " for ",
+                    DurationText(FromProto(waiter.age())), "\n");
+  }
+  absl::StrAppend(&text, "acquired ", lock.acquired_total(), " times, ",
+                  lock.interrupted_total(), " waits interrupted\n");
+  return text;
+}
+
+std::string TunnelsJson(const std::vector<tunnel::v1::Tunnel>& tunnels,
+                        bool pretty) {
+  JsonWriter json(pretty);
+  json.BeginArray();
+  for (const tunnel::v1::Tunnel& tunnel : tunnels) json.Message(tunnel);
+  json.EndArray();
+  return json.Take() + "\n";
+}
+
+std::string MessageJson(const google::protobuf::Message& message, bool pretty) {
+  JsonWriter json(pretty);
+  json.Message(message);
+  return json.Take() + "\n";
+}
+
+}  // namespace tunnel::ctl::cli
