@@ -76,7 +76,7 @@ struct ChangeResult {
 };
 
 struct WatchEvent {
-  enum class Kind { kAdded, kModified, kDeleted, kSynced };
+  enum class Kind { kAdded, kModified, kDeleted, kSynced, kExpired };
   Kind kind = Kind::kSynced;
   std::string epoch;
   uint64_t revision = 0;

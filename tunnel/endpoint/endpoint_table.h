@@ -1,0 +1,107 @@
+// EndpointTable: unique index of EndpointKey and the receive demux in one.
+//
+// Readers: any worker inside a ReadSection; no lock [T1]. Writers: need a
+// ConfigSection. Lifetime: what a find returns is good until the ReadSection
+// ends. Errors: Reserve() refuses a key that another endpoint holds, names the
+// holder and changes nothing.
+
+#ifndef TUNNEL_ENDPOINT_ENDPOINT_TABLE_H_
+#define TUNNEL_ENDPOINT_ENDPOINT_TABLE_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "encap/drop_reason.h"
+#include "encap/outer_parse.h"
+#include "tunnel/endpoint/endpoint.h"
+#include "tunnel/endpoint/endpoint_key.h"
+#include "tunnel/endpoint/hash_index.h"
+#include "tunnel/endpoint/variant.h"
+#include "tunnel/sync/config_lock.h"
+#include "tunnel/sync/snapshot.h"
+
+namespace tunnel {
+
+class EndpointTable {
+ public:
+  EndpointTable() = default;
+
+  // ---- workers, inside a ReadSection ----
+
+  // The variant that receives a packet with these outer headers that came in by
+  // `ifindex`. A tunnel bound to the interface goes before one that is bound to
+  // none. nullptr and why not: kNoTunnel, kWrongSource, kKeyMissing,
+  // kKeyUnexpected, kKeyMismatch.
+  const Variant* Find(const encap::OuterInfo& outer, uint32_t ifindex,
+                      encap::DropReason& why) const noexcept;
+
+  // True when a packet with these addresses and protocol is one that a tunnel
+  // of this host has made: local is its source, remote its destination.
+  bool IsOwnOuter(uint8_t protocol,
+                  const encap::AddressPair& addresses) const noexcept;
+
+  // ---- writers ----
+
+  // Takes `key` for `owner` without receiving on it yet. nullptr when it is
+  // done or `owner` holds the key already; else the endpoint that holds it, and
+  // no change.
+  const Endpoint* Reserve(const ConfigSection&, const EndpointKey& key,
+                          const Endpoint& owner);
+
+  // The endpoint that holds `key`, or nullptr.
+  const Endpoint* Holder(const ConfigSection&, const EndpointKey& key) const;
+
+  // Packets for the reserved `key` go to `variant` from now on; nullptr: to
+  // nobody.
+  void Attach(const ConfigSection&, const EndpointKey& key,
+              const Variant* variant);
+
+  // Gives `key` back. The entry is freed by Reclaim().
+  void Release(const ConfigSection&, const EndpointKey& key);
+
+  // Frees released entries. A grace period must have passed since.
+  void Reclaim(const ConfigSection&);
+
+  size_t size() const { return entries_.size(); }  // for the writer
+
+ private:
+  struct Entry {
+    explicit Entry(const Endpoint* o) : owner(o) {}
+    const Endpoint* const owner;
+    Snapshot<Variant> variant;  // null: reserved only
+  };
+  // Which keys exist between two addresses: tells why a find failed. With a
+  // remote of no address it stands for all tunnels that end at the local
+  // address.
+  struct PairKey {
+    encap::AddressPair addresses;
+    uint8_t protocol;
+    friend bool operator==(const PairKey&, const PairKey&) = default;
+    template <typename H>
+    friend H AbslHashValue(H h, const PairKey& k) {
+      return H::combine(std::move(h), k.addresses.local, k.addresses.remote,
+                        k.protocol);
+    }
+  };
+  struct PairCount {
+    // Written by the writer, read by workers for the name of a drop: relaxed.
+    std::atomic<uint32_t> with_key{0};
+    std::atomic<uint32_t> without_key{0};
+  };
+
+  encap::DropReason Explain(const EndpointKey& key) const noexcept;
+  void Count(const EndpointKey& key, int delta);
+  void CountPair(const PairKey& pair, bool has_key, int delta);
+
+  HashIndex<EndpointKey, Entry> entries_;
+  HashIndex<PairKey, PairCount> pairs_;
+  // Entries that are bound to an interface: 0 saves the second find. Relaxed: a
+  // worker that reads an old value sees the table as it was before the change.
+  std::atomic<uint32_t> bound_{0};
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_ENDPOINT_ENDPOINT_TABLE_H_

@@ -1,0 +1,78 @@
+// Variant: the immutable outer configuration of a tunnel that the workers read.
+//
+// A change never edits a variant: it builds a new one, publishes it, waits for
+// a grace period and frees the old one. So a packet sees the old or the new
+// configuration, never a mix.
+
+#ifndef TUNNEL_ENDPOINT_VARIANT_H_
+#define TUNNEL_ENDPOINT_VARIANT_H_
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "encap/decapsulator.h"
+#include "encap/drop_reason.h"
+#include "encap/encap_config.h"
+#include "encap/encapsulator.h"
+#include "tunnel/underlay/transport.h"
+
+namespace tunnel {
+
+class Endpoint;
+
+// The part of a tunnel that changes with each packet, one for each worker and
+// written by that worker alone: "per-CPU output context". Its own cache line.
+struct alignas(64) WorkerContext {
+  encap::OutputState output;
+  encap::InputState input;
+};
+
+// All contexts of one establishment of a tunnel. Variants that only change how
+// a packet looks share it; a rewire makes a new one.
+class FlowContexts {
+ public:
+  explicit FlowContexts(size_t workers) : contexts_(workers) {}
+  WorkerContext& of(size_t worker) { return contexts_[worker]; }
+  size_t size() const { return contexts_.size(); }
+
+  // Numbers of packets go on where `previous` stopped, since the peer has seen
+  // them; what was received from the old peer is forgotten. No worker may use
+  // `previous` any more.
+  void ContinueOutputOf(const FlowContexts& previous) {
+    for (size_t i = 0; i < contexts_.size() && i < previous.contexts_.size();
+         ++i) {
+      contexts_[i].output = previous.contexts_[i].output;
+    }
+  }
+
+ private:
+  std::vector<WorkerContext> contexts_;
+};
+
+struct Variant {
+  Variant(Endpoint& e, const encap::EncapConfig& config, const SendRoute& r,
+          std::shared_ptr<FlowContexts> c)
+      : endpoint(&e),
+        encapsulator(config),
+        decapsulator(config),
+        route(r),
+        ethernet(config.mode == encap::Mode::kGretap),
+        contexts(std::move(c)) {}
+
+  Endpoint* const endpoint;
+  const encap::Encapsulator encapsulator;
+  const encap::Decapsulator decapsulator;
+  const SendRoute route;
+  const bool ethernet;  // the payload is an Ethernet frame
+  // kNone, or why every packet of that direction is dropped (kDown, kNoRoute,
+  // kRecursion). Set before publication.
+  encap::DropReason transmit_block = encap::DropReason::kNone;
+  encap::DropReason receive_block = encap::DropReason::kNone;
+  // The pointer is shared by the control side only; workers go through it.
+  const std::shared_ptr<FlowContexts> contexts;
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_ENDPOINT_VARIANT_H_

@@ -1,0 +1,58 @@
+#include "tunnel/path/input.h"
+
+#include <span>
+
+#include "encap/drop_reason.h"
+#include "encap/outer_parse.h"
+#include "tunnel/base/clock.h"
+#include "tunnel/underlay/vnet_translate.h"
+
+namespace tunnel {
+
+using encap::DropReason;
+
+void Input::Run(size_t index) noexcept {
+  const ReadSection section(reader_);
+  const std::span<IncomingPacket> batch = transport_.ReceiveBatch(index);
+  if (batch.empty()) return;
+  counters_.receive_batches.Add(1);
+  counters_.receive_packets.Add(batch.size());
+  counters_.receive_batch.Record(batch.size());
+  const uint64_t now_ns = RealtimeCoarseNs();
+  for (IncomingPacket& incoming : batch) Receive(incoming, now_ns);
+}
+
+void Input::Receive(IncomingPacket& incoming, uint64_t now_ns) noexcept {
+  encap::PacketBuffer& packet = incoming.packet;
+  encap::OuterInfo outer;
+  // Packet sockets see packets before the kernel's IP input has summed the
+  // header.
+  DropReason why =
+      encap::ParseOuter(packet.bytes(), /*verify_header_checksum=*/true, outer);
+  if (why != DropReason::kNone) return counters_.CountUnmatched(why);
+  const Variant* variant = table_.Find(outer, incoming.ifindex, why);
+  if (variant == nullptr) return counters_.CountUnmatched(why);
+
+  Endpoint& endpoint = *variant->endpoint;
+  TunnelWorkerCounters& tunnel = endpoint.counters(worker_);
+  why = variant->receive_block;
+  if (why == DropReason::kNone) {
+    why = variant->decapsulator.Decapsulate(
+        packet, outer, variant->contexts->of(worker_).input);
+  }
+  if (why == DropReason::kNone && !RepairGso(packet, variant->ethernet)) {
+    why = DropReason::kTruncated;
+  }
+  if (why != DropReason::kNone) return tunnel.CountDropRx(why);
+
+  const size_t inner_bytes = packet.size();
+  tunnel.last_receive_ns.Set(now_ns);
+  if (endpoint.write_queue(worker_).Write(packet) !=
+      TunQueue::WriteResult::kOk) {
+    return tunnel.CountDropRx(DropReason::kInnerWriteError);
+  }
+  tunnel.receive_packets.Add(1);
+  tunnel.receive_bytes.Add(inner_bytes);
+}
+
+}  // namespace tunnel

@@ -1,0 +1,50 @@
+// Input: the packet walk from the wire to a device queue, for one worker.
+//
+//   Transport::ReceiveBatch -> ParseOuter -> EndpointTable::Find ->
+//   Decapsulator
+//   -> TunQueue::Write -> counters
+//
+// One ReadSection for a batch. No lock, no allocation, no atomic
+// read-modify-write. One thread.
+
+#ifndef TUNNEL_PATH_INPUT_H_
+#define TUNNEL_PATH_INPUT_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tunnel/endpoint/endpoint_table.h"
+#include "tunnel/stats/counters.h"
+#include "tunnel/sync/qsbr.h"
+#include "tunnel/underlay/transport.h"
+
+namespace tunnel {
+
+class Input {
+ public:
+  // All references must outlive the object and belong to worker `worker`.
+  Input(size_t worker, const EndpointTable& table, Qsbr::Reader& reader,
+        Transport& transport, WorkerCountersOwned& counters)
+      : worker_(worker),
+        table_(table),
+        reader_(reader),
+        transport_(transport),
+        counters_(counters) {}
+
+  // Handles one batch of what waits at transport.receive_fds()[index].
+  void Run(size_t index) noexcept;
+
+ private:
+  // Every packet of a batch gets the same time stamp.
+  void Receive(IncomingPacket& incoming, uint64_t now_ns) noexcept;
+
+  const size_t worker_;
+  const EndpointTable& table_;
+  Qsbr::Reader& reader_;
+  Transport& transport_;
+  WorkerCountersOwned& counters_;
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_PATH_INPUT_H_

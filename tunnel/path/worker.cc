@@ -1,0 +1,201 @@
+#include "tunnel/path/worker.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "tunnel/base/cpu.h"
+#include "tunnel/base/error.h"
+#include "tunnel/base/log.h"
+#include "tunnel/base/status_macros.h"
+
+namespace tunnel {
+namespace {
+
+// epoll tags: the eventfd, then the sockets; a larger tag is a QueueContext*.
+constexpr uint64_t kWakeTag = 0;
+constexpr uint64_t kFirstSocketTag = 1;
+constexpr uint64_t kLastSocketTag = 63;
+
+// The kernel is asked for its drop count once in so many wake-ups: a system
+// call.
+constexpr uint64_t kDropPollMask = 255;
+
+}  // namespace
+
+Worker::Worker(size_t index, int cpu, const EndpointTable& table,
+               Qsbr::Reader& reader, std::unique_ptr<Transport> transport)
+    : index_(index),
+      cpu_(cpu),
+      transport_(std::move(transport)),
+      output_(index, table, reader, *transport_, counters_),
+      input_(index, table, reader, *transport_, counters_) {}
+
+Worker::~Worker() { Stop(); }
+
+absl::Status Worker::Start() {
+  epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!epoll_ || !wake_) {
+    return MakeError(Reason::kFdLimit,
+                     "worker: no file descriptor left for epoll");
+  }
+  RETURN_IF_ERROR(Watch(wake_.get(), kWakeTag));
+  uint64_t tag = kFirstSocketTag;
+  for (const int fd : transport_->receive_fds())
+    RETURN_IF_ERROR(Watch(fd, tag++));
+  {
+    const MutexLock lock(mu_);
+    running_ = true;
+  }
+  thread_ = std::thread([this] { Loop(); });
+  return absl::OkStatus();
+}
+
+absl::Status Worker::Watch(int fd, uint64_t tag) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = tag;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    return MakeError(Reason::kFdLimit,
+                     absl::StrCat("worker: epoll_ctl failed, errno ", errno));
+  }
+  return absl::OkStatus();
+}
+
+void Worker::Stop() {
+  if (!thread_.joinable()) return;
+  stop_.store(true,
+              std::memory_order_release);  // pairs with the load in Loop() [W1]
+  const uint64_t one = 1;
+  (void)!::write(wake_.get(), &one, sizeof one);
+  thread_.join();
+}
+
+void Worker::Post(Verb verb, QueueContext* queue) {
+  {
+    const MutexLock lock(mu_);
+    if (!running_) {
+      Execute({verb, queue});  // no thread: the caller is alone with the queues
+      return;
+    }
+    mailbox_.push_back({verb, queue});
+    ++posted_;
+  }
+  const uint64_t one = 1;
+  (void)!::write(wake_.get(), &one, sizeof one);
+}
+
+void Worker::WaitDone() {
+  const MutexLock lock(mu_);
+  const uint64_t until = posted_;
+  while (executed_ < until) done_.Wait(mu_);
+}
+
+void Worker::Loop() {
+  SetThreadName(absl::StrCat("tunnel-w", index_));
+  if (const absl::Status pinned = PinThread(cpu_); !pinned.ok()) {
+    LogWarning("worker is not pinned",
+               {{"worker", absl::StrCat(index_)},
+                {"cause", std::string(pinned.message())}});
+  }
+  std::array<epoll_event, 64> events;
+  uint64_t rounds = 0;
+  // Pairs with the store in Stop() [W1].
+  while (!stop_.load(std::memory_order_acquire)) {
+    const int n = ::epoll_wait(epoll_.get(), events.data(), events.size(), -1);
+    if (n <= 0) continue;  // EINTR
+    counters_.wakeups.Add(1);
+    if ((++rounds & kDropPollMask) == 0)
+      counters_.socket_drops.Set(transport_->receive_drops());
+    bool commands = false;
+    for (int i = 0; i < n; ++i) {
+      const uint64_t tag = events[i].data.u64;
+      if (tag == kWakeTag) {
+        commands = true;
+      } else if (tag <= kLastSocketTag) {
+        input_.Run(tag - kFirstSocketTag);
+      } else {
+        Serve(*reinterpret_cast<QueueContext*>(tag));
+      }
+    }
+    // After the round: none of its events can refer to a queue that goes now.
+    if (commands) RunCommands();
+  }
+  RunCommands();
+  const MutexLock lock(mu_);
+  running_ = false;
+  for (const Command& command : mailbox_) Execute(command);
+  executed_ += mailbox_.size();
+  mailbox_.clear();
+  done_.NotifyAll();
+}
+
+void Worker::RunCommands() {
+  uint64_t count;
+  (void)!::read(wake_.get(), &count, sizeof count);
+  counters_.socket_drops.Set(transport_->receive_drops());
+  std::vector<Command> commands;
+  {
+    const MutexLock lock(mu_);
+    commands.swap(mailbox_);
+  }
+  for (const Command& command : commands) Execute(command);
+  const MutexLock lock(mu_);
+  executed_ += commands.size();
+  done_.NotifyAll();
+}
+
+void Worker::Execute(const Command& command) {
+  QueueContext& queue = *command.queue;
+  switch (command.verb) {
+    case Verb::kAdd: {
+      epoll_event event{};
+      event.events = EPOLLIN;
+      event.data.u64 = reinterpret_cast<uint64_t>(&queue);
+      queue.parked = false;
+      queue.gone = ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, queue.queue->fd(),
+                               &event) != 0;
+      break;
+    }
+    case Verb::kRemove:
+      if (!queue.gone)
+        ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, queue.queue->fd(), nullptr);
+      break;
+    case Verb::kUnpark:
+      if (queue.parked) Arm(queue, true);
+      break;
+  }
+}
+
+void Worker::Arm(QueueContext& queue, bool readable) {
+  queue.parked = !readable;
+  if (queue.gone) return;
+  epoll_event event{};
+  if (readable) event.events = EPOLLIN;
+  event.data.u64 = reinterpret_cast<uint64_t>(&queue);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, queue.queue->fd(), &event);
+}
+
+void Worker::Serve(QueueContext& queue) {
+  if (queue.gone) return;
+  switch (output_.Run(queue)) {
+    case Output::Result::kDone:
+      break;
+    case Output::Result::kPaused:
+      // Else the readable queue would wake the worker again at once.
+      Arm(queue, false);
+      break;
+    case Output::Result::kGone:
+      ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, queue.queue->fd(), nullptr);
+      queue.gone = true;
+      break;
+  }
+}
+
+}  // namespace tunnel

@@ -1,0 +1,79 @@
+#include "tunnel/path/worker_pool.h"
+
+#include <utility>
+
+#include "tunnel/base/status_macros.h"
+
+namespace tunnel {
+
+Establishment::Establishment(Endpoint& endpoint, size_t workers,
+                             bool single_worker, size_t spread) {
+  for (size_t i = 0; i < endpoint.device().queue_count(); ++i) {
+    auto queue = std::make_unique<QueueContext>();
+    queue->endpoint = &endpoint;
+    queue->queue = &endpoint.device().queue(i);
+    const size_t worker = (single_worker ? spread : i) % workers;
+    places_.push_back({worker, std::move(queue)});
+  }
+}
+
+absl::StatusOr<std::unique_ptr<WorkerPool>> WorkerPool::Create(
+    const EndpointTable& table, Qsbr& qsbr,
+    std::vector<std::unique_ptr<Transport>> transports,
+    const std::vector<int>& cpus) {
+  std::unique_ptr<WorkerPool> pool(new WorkerPool());
+  for (size_t i = 0; i < transports.size(); ++i) {
+    pool->workers_.push_back(
+        std::make_unique<Worker>(i, cpus[i % cpus.size()], table,
+                                 qsbr.reader(i), std::move(transports[i])));
+  }
+  for (auto& worker : pool->workers_) RETURN_IF_ERROR(worker->Start());
+  return pool;
+}
+
+void WorkerPool::Add(const ConfigSection&, Establishment& establishment) {
+  Run(Worker::Verb::kAdd, establishment);
+}
+
+void WorkerPool::Remove(const ConfigSection&, Establishment& establishment) {
+  Run(Worker::Verb::kRemove, establishment);
+}
+
+void WorkerPool::Unpark(const ConfigSection&, Establishment& establishment) {
+  Run(Worker::Verb::kUnpark, establishment);
+}
+
+void WorkerPool::Run(Worker::Verb verb, Establishment& establishment) {
+  // All workers at once, then one wait: their wake-ups overlap.
+  for (Establishment::Place& place : establishment.places_) {
+    workers_[place.worker]->Post(verb, place.queue.get());
+  }
+  for (Establishment::Place& place : establishment.places_) {
+    workers_[place.worker]->WaitDone();
+  }
+}
+
+std::vector<WorkerCounters> WorkerPool::Counters() const {
+  std::vector<WorkerCounters> all;
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    WorkerCounters counters;
+    counters.worker = static_cast<int>(i);
+    counters.cpu = workers_[i]->cpu();
+    AddTo(workers_[i]->counters(), counters);
+    all.push_back(counters);
+  }
+  return all;
+}
+
+DropCounts WorkerPool::UnmatchedDrops() const {
+  DropCounts sum{};
+  for (const auto& worker : workers_)
+    AddTo(worker->counters().unmatched_drops, sum);
+  return sum;
+}
+
+void WorkerPool::Stop() {
+  for (auto& worker : workers_) worker->Stop();
+}
+
+}  // namespace tunnel

@@ -1,0 +1,72 @@
+// WorkerPool: the workers, and which queue of a tunnel belongs to which of
+// them.
+
+#ifndef TUNNEL_PATH_WORKER_POOL_H_
+#define TUNNEL_PATH_WORKER_POOL_H_
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "tunnel/endpoint/endpoint.h"
+#include "tunnel/endpoint/endpoint_table.h"
+#include "tunnel/path/queue_context.h"
+#include "tunnel/path/worker.h"
+#include "tunnel/stats/stats_snapshot.h"
+#include "tunnel/sync/config_lock.h"
+#include "tunnel/sync/qsbr.h"
+#include "tunnel/underlay/transport.h"
+
+namespace tunnel {
+
+// The queues of one tunnel and their workers, for one establishment.
+class Establishment {
+ public:
+  // With `single_worker` all queues go to one worker: sequence numbers are one
+  // series for the tunnel (RFC 2890 2.2). `spread` chooses which.
+  Establishment(Endpoint& endpoint, size_t workers, bool single_worker,
+                size_t spread);
+
+ private:
+  friend class WorkerPool;
+  struct Place {
+    size_t worker;
+    std::unique_ptr<QueueContext> queue;
+  };
+  std::vector<Place> places_;
+};
+
+class WorkerPool {
+ public:
+  // One worker for each transport; worker i is pinned to cpus[i % cpus.size()].
+  // `table` and `qsbr` (with as many readers) outlive the pool.
+  static absl::StatusOr<std::unique_ptr<WorkerPool>> Create(
+      const EndpointTable& table, Qsbr& qsbr,
+      std::vector<std::unique_ptr<Transport>> transports,
+      const std::vector<int>& cpus);
+
+  size_t size() const { return workers_.size(); }
+
+  // Hands the queues to their workers ("establish").
+  void Add(const ConfigSection&, Establishment& establishment);
+  // Takes them back ("disestablish"): on return no worker touches them.
+  void Remove(const ConfigSection&, Establishment& establishment);
+  // The output is published again: workers that stopped to read go on.
+  void Unpark(const ConfigSection&, Establishment& establishment);
+
+  // Any thread.
+  std::vector<WorkerCounters> Counters() const;
+  DropCounts UnmatchedDrops() const;
+
+  void Stop();
+
+ private:
+  WorkerPool() = default;
+  void Run(Worker::Verb verb, Establishment& establishment);
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_PATH_WORKER_POOL_H_

@@ -1,0 +1,77 @@
+#include "tunnel/rewire/link_changes.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "tunnel/base/log.h"
+#include "tunnel/base/status_macros.h"
+
+namespace tunnel {
+namespace {
+
+// What txqueuelen 0, "the default of the kernel", stands for on a TUN device.
+constexpr uint32_t kDefaultTxQueueLen = 500;  // packets
+
+bool Contains(const std::vector<encap::IpPrefix>& list,
+              const encap::IpPrefix& item) {
+  return std::find(list.begin(), list.end(), item) != list.end();
+}
+
+}  // namespace
+
+LinkChanges::~LinkChanges() {
+  for (auto it = undo_.rbegin(); it != undo_.rend(); ++it) {
+    const absl::Status status = (*it)();
+    if (status.ok()) continue;
+    LogError("a step back failed; the interface differs from its configuration",
+             {{"ifindex", std::to_string(ifindex_)},
+              {"cause", std::string(status.message())}});
+  }
+}
+
+absl::Status LinkChanges::Do(const std::function<absl::Status()>& request,
+                             std::function<absl::Status()> opposite) {
+  RETURN_IF_ERROR(request());
+  undo_.push_back(std::move(opposite));
+  return absl::OkStatus();
+}
+
+absl::Status LinkChanges::SetMtu(uint32_t from, uint32_t to) {
+  if (from == to) return absl::OkStatus();
+  return Do([=, this] { return links_.SetMtu(ifindex_, to); },
+            [=, this] { return links_.SetMtu(ifindex_, from); });
+}
+
+absl::Status LinkChanges::SetTxQueueLen(uint32_t from, uint32_t to) {
+  if (from == to) return absl::OkStatus();
+  const uint32_t old_len = from == 0 ? kDefaultTxQueueLen : from;
+  const uint32_t new_len = to == 0 ? kDefaultTxQueueLen : to;
+  return Do([=, this] { return links_.SetTxQueueLen(ifindex_, new_len); },
+            [=, this] { return links_.SetTxQueueLen(ifindex_, old_len); });
+}
+
+absl::Status LinkChanges::SetUp(bool from, bool to) {
+  if (from == to) return absl::OkStatus();
+  return Do([=, this] { return links_.SetUp(ifindex_, to); },
+            [=, this] { return links_.SetUp(ifindex_, from); });
+}
+
+absl::Status LinkChanges::SetAddresses(const std::vector<encap::IpPrefix>& from,
+                                       const std::vector<encap::IpPrefix>& to) {
+  for (const encap::IpPrefix& address : to) {
+    if (Contains(from, address)) continue;
+    RETURN_IF_ERROR(
+        Do([=, this] { return links_.AddAddress(ifindex_, address); },
+           [=, this] { return links_.DeleteAddress(ifindex_, address); }));
+  }
+  for (const encap::IpPrefix& address : from) {
+    if (Contains(to, address)) continue;
+    RETURN_IF_ERROR(
+        Do([=, this] { return links_.DeleteAddress(ifindex_, address); },
+           [=, this] { return links_.AddAddress(ifindex_, address); }));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tunnel

@@ -1,0 +1,49 @@
+#include "tunnel/rewire/steps.h"
+
+namespace tunnel {
+
+void Pause(const ConfigSection& section, const Datapath& path,
+           TunnelRecord& tunnel) {
+  section.SetStep("pause");
+  tunnel.endpoint->output().Publish(nullptr);
+  path.qsbr.Wait();
+}
+
+void Disestablish(const ConfigSection& section, const Datapath& path,
+                  TunnelRecord& tunnel) {
+  section.SetStep("disestablish");
+  if (tunnel.establishment == nullptr) return;
+  path.pool.Remove(section, *tunnel.establishment);
+  tunnel.establishment.reset();
+}
+
+void Detach(const ConfigSection& section, const Datapath& path,
+            const std::vector<EndpointKey>& keys) {
+  section.SetStep("detach");
+  for (const EndpointKey& key : keys) path.table.Attach(section, key, nullptr);
+}
+
+void Attach(const ConfigSection& section, const Datapath& path,
+            const std::vector<EndpointKey>& keys, const Variant& variant) {
+  section.SetStep("attach");
+  for (const EndpointKey& key : keys) path.table.Attach(section, key, &variant);
+}
+
+void Establish(const ConfigSection& section, const Datapath& path,
+               TunnelRecord& tunnel) {
+  section.SetStep("establish");
+  tunnel.establishment = std::make_unique<Establishment>(
+      *tunnel.endpoint, path.pool.size(), tunnel.wiring.config.encap.sequence,
+      tunnel.spread);
+  path.pool.Add(section, *tunnel.establishment);
+}
+
+void Resume(const ConfigSection& section, const Datapath& path,
+            TunnelRecord& tunnel) {
+  section.SetStep("resume");
+  tunnel.endpoint->output().Publish(tunnel.wiring.variant.get());
+  if (tunnel.establishment != nullptr)
+    path.pool.Unpark(section, *tunnel.establishment);
+}
+
+}  // namespace tunnel

@@ -1,0 +1,59 @@
+// The six verbs of a rewire, each one step under the configuration lock.
+//
+//   pause         no new output, then wait until every worker has left
+//   disestablish  take the queues and per-CPU contexts off the workers
+//   detach        the table no longer leads to the tunnel
+//   attach        the table leads to the new variant
+//   establish     hand queues and contexts to the workers
+//   resume        publish the variant for output
+//
+// None of them can fail: what can was prepared before the commit line.
+
+#ifndef TUNNEL_REWIRE_STEPS_H_
+#define TUNNEL_REWIRE_STEPS_H_
+
+#include <memory>
+#include <vector>
+
+#include "tunnel/endpoint/endpoint_table.h"
+#include "tunnel/path/worker_pool.h"
+#include "tunnel/rewire/tunnel_record.h"
+#include "tunnel/sync/config_lock.h"
+#include "tunnel/sync/qsbr.h"
+
+namespace tunnel {
+
+// What the steps work on; all outlive it.
+struct Datapath {
+  EndpointTable& table;
+  WorkerPool& pool;
+  Qsbr& qsbr;
+};
+
+// When it returns, no packet of the tunnel begins its way out until Resume().
+// What waits in the device queue stays there.
+void Pause(const ConfigSection& section, const Datapath& path,
+           TunnelRecord& tunnel);
+
+// Workers know nothing of the tunnel's queues afterwards.
+void Disestablish(const ConfigSection& section, const Datapath& path,
+                  TunnelRecord& tunnel);
+
+// The keys stay reserved for the tunnel; packets for them find no tunnel.
+void Detach(const ConfigSection& section, const Datapath& path,
+            const std::vector<EndpointKey>& keys);
+
+// Packets for the (reserved) keys go to `variant`.
+void Attach(const ConfigSection& section, const Datapath& path,
+            const std::vector<EndpointKey>& keys, const Variant& variant);
+
+void Establish(const ConfigSection& section, const Datapath& path,
+               TunnelRecord& tunnel);
+
+// Publishes the tunnel's variant for output.
+void Resume(const ConfigSection& section, const Datapath& path,
+            TunnelRecord& tunnel);
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_REWIRE_STEPS_H_

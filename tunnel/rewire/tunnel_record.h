@@ -1,0 +1,66 @@
+// TunnelRecord: what the control side knows of one tunnel.
+//
+// Read and written by the holder of the configuration lock alone.
+
+#ifndef TUNNEL_REWIRE_TUNNEL_RECORD_H_
+#define TUNNEL_REWIRE_TUNNEL_RECORD_H_
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "encap/drop_reason.h"
+#include "tunnel/endpoint/endpoint.h"
+#include "tunnel/endpoint/endpoint_config.h"
+#include "tunnel/endpoint/endpoint_key.h"
+#include "tunnel/path/worker_pool.h"
+
+namespace tunnel {
+
+// What the underlay lets the tunnel do at the moment.
+struct UnderlayState {
+  uint32_t effective_mtu = 0;  // bytes, for the interface
+  std::string mtu_reason;
+  // kNone, or why nothing can be sent now; with the sentence for people.
+  encap::DropReason transmit_block = encap::DropReason::kNone;
+  std::string block_reason;
+
+  friend bool operator==(const UnderlayState&, const UnderlayState&) = default;
+};
+
+// Everything that a change of the configuration replaces at once.
+struct Wiring {
+  EndpointConfig config;
+  uint32_t underlay_ifindex = 0;  // of config.underlay_device
+  std::vector<EndpointKey> keys;  // held in the table
+  UnderlayState underlay;
+  std::unique_ptr<Variant> variant;
+};
+
+struct TunnelRecord {
+  std::unique_ptr<Endpoint> endpoint;
+  Wiring wiring;
+  std::unique_ptr<Establishment> establishment;
+  size_t spread = 0;  // which worker a tunnel with sequence numbers goes to
+
+  // Held by an operator.
+  bool paused = false;
+  std::optional<std::chrono::steady_clock::time_point> resume_at;
+  bool detached = false;
+  // The device has been removed from the system.
+  bool failed = false;
+
+  uint64_t generation = 0;
+  absl::Time create_time;
+  absl::Time update_time;
+
+  const std::string& name() const { return wiring.config.name; }
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_REWIRE_TUNNEL_RECORD_H_

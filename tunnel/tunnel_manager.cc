@@ -1,0 +1,141 @@
+#include "tunnel/tunnel_manager.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "tunnel/base/cpu.h"
+#include "tunnel/base/status_macros.h"
+#include "tunnel/manager_impl.h"
+
+namespace tunnel {
+namespace {
+
+class WatcherAdapter : public TunnelManager::Watcher {
+ public:
+  explicit WatcherAdapter(std::unique_ptr<EventBus::Watcher> watcher)
+      : watcher_(std::move(watcher)) {}
+  std::vector<WatchEvent> Next(size_t max) override {
+    return watcher_->Next(max);
+  }
+
+ private:
+  std::unique_ptr<EventBus::Watcher> watcher_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TunnelManager>> TunnelManager::Create(
+    const Options& options, Platform& platform) {
+  const size_t workers = options.workers > 0
+                             ? static_cast<size_t>(options.workers)
+                             : AllowedCpus().size();
+  auto impl = std::make_unique<ManagerImpl>(options, platform, workers);
+  RETURN_IF_ERROR(impl->Start());
+  return std::unique_ptr<TunnelManager>(new TunnelManager(std::move(impl)));
+}
+
+TunnelManager::TunnelManager(std::unique_ptr<ManagerImpl> impl)
+    : impl_(std::move(impl)) {}
+TunnelManager::~TunnelManager() = default;
+
+absl::StatusOr<ChangeResult> TunnelManager::CreateTunnel(
+    const CallContext& call, const EndpointConfig& config,
+    const ChangeOptions& options) {
+  return impl_->Create(call, config, options);
+}
+
+absl::StatusOr<ChangeResult> TunnelManager::UpdateTunnel(
+    const CallContext& call, absl::string_view name, const Edit& edit,
+    const ChangeOptions& options) {
+  return impl_->Update(call, name, edit, options);
+}
+
+absl::StatusOr<ChangeResult> TunnelManager::DeleteTunnel(
+    const CallContext& call, absl::string_view name,
+    const ChangeOptions& options) {
+  return impl_->Delete(call, name, options);
+}
+
+absl::StatusOr<ChangeResult> TunnelManager::Pause(
+    const CallContext& call, absl::string_view name,
+    const ChangeOptions& options,
+    std::optional<std::chrono::milliseconds> max) {
+  return impl_->Pause(call, name, options, max);
+}
+
+absl::StatusOr<ChangeResult> TunnelManager::Resume(
+    const CallContext& call, absl::string_view name,
+    const ChangeOptions& options) {
+  return impl_->Resume(call, name, options);
+}
+
+absl::StatusOr<ChangeResult> TunnelManager::Detach(
+    const CallContext& call, absl::string_view name,
+    const ChangeOptions& options) {
+  return impl_->Detach(call, name, options);
+}
+
+absl::StatusOr<ChangeResult> TunnelManager::Attach(
+    const CallContext& call, absl::string_view name,
+    const ChangeOptions& options) {
+  return impl_->Attach(call, name, options);
+}
+
+absl::StatusOr<TunnelView> TunnelManager::Get(absl::string_view name) const {
+  std::optional<TunnelView> view = impl_->bus().Get(name);
+  if (!view.has_value()) return impl_->NotFound(name);
+  return *std::move(view);
+}
+
+TunnelList TunnelManager::List() const { return impl_->bus().List(); }
+
+absl::StatusOr<StatsSnapshot> TunnelManager::Stats(
+    const std::vector<std::string>& names) const {
+  return impl_->Stats(names);
+}
+
+absl::StatusOr<std::unique_ptr<TunnelManager::Watcher>> TunnelManager::Watch(
+    const std::vector<std::string>& names, absl::string_view epoch,
+    uint64_t since, std::function<void()> wake) {
+  auto watcher = impl_->bus().Watch(names, epoch, since, std::move(wake));
+  if (!watcher.ok()) return watcher.status();
+  return std::make_unique<WatcherAdapter>(*std::move(watcher));
+}
+
+ConfigLockInfo TunnelManager::LockInfo() const { return impl_->lock().Info(); }
+
+absl::Status TunnelManager::InterruptLock(uint64_t id) {
+  return impl_->lock().Interrupt(id);
+}
+
+void TunnelManager::Shutdown() { impl_->lock().Close(); }
+
+absl::StatusOr<StatsSnapshot> ManagerImpl::Stats(
+    const std::vector<std::string>& names) const {
+  StatsSnapshot snapshot;
+  const std::vector<EventBus::Counted> all = bus_.Counters();  // by name
+  for (const std::string& name : names) {
+    const bool known = std::any_of(
+        all.begin(), all.end(),
+        [&](const EventBus::Counted& counted) { return counted.name == name; });
+    if (!known) return NotFound(name);
+  }
+  for (const EventBus::Counted& counted : all) {
+    if (!names.empty() &&
+        std::find(names.begin(), names.end(), counted.name) == names.end()) {
+      continue;
+    }
+    StatsSnapshot::Tunnel tunnel;
+    tunnel.name = counted.name;
+    for (const TunnelWorkerCounters& worker : *counted.counters)
+      AddTo(worker, tunnel.counters);
+    snapshot.tunnels.push_back(std::move(tunnel));
+  }
+  snapshot.unmatched_drops = pool_->UnmatchedDrops();
+  snapshot.workers = pool_->Counters();
+  snapshot.read_time = absl::Now();
+  return snapshot;
+}
+
+}  // namespace tunnel
