@@ -2,13 +2,12 @@
 TCP with its content checked both ways, bytes judged by tshark."""
 
 import os
+import socket
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
-
-import socket
 
 from tests.interop import tcp_end
 from tests.interop.linux_peer import LinuxPeer
@@ -46,6 +45,8 @@ class Linux(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.space = namespace.Namespace("h")
+        # Only what is asked for: ipip refuses the IPv6 chatter of its own device.
+        cls.space.sysctl("net/ipv6/conf/default/addr_gen_mode", 1)
         cls.peer = LinuxPeer(cls.space)
         print("peer: Linux " + cls.peer.release, flush=True)
         numbers = range(1, len(CASES) + 1)
@@ -100,10 +101,7 @@ class Linux(unittest.TestCase):
         pings = ["ping -n -q -c 2 -i 0.1 -W 2 " + lab.inner(number, f, 1)
                  for f in carries]
         self.peer.run("set -e\n" + "\n".join(pings))
-        if outer == "6" and "limit" in name:
-            return
-        drops = self.daemon.stats(name)["drops"]
-        self.assertEqual(drops, {})
+        self.assertEqual(self.daemon.stats(name)["drops"], {})
 
     def test_wire_holds_no_bad_packet(self):
         time.sleep(0.2)

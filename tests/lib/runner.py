@@ -12,6 +12,9 @@ import unittest
 from xml.sax import saxutils
 
 
+unittest.TestCase.maxDiff = None
+
+
 class _Result(unittest.TestResult):
     def __init__(self):
         super().__init__()
