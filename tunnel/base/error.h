@@ -63,8 +63,7 @@ namespace tunnel {
     "the limit of tunnels is reached")                                        \
   X(FdLimit, FD_LIMIT, kResourceExhausted,                                    \
     "no file descriptors are left; raise LimitNOFILE")                        \
-  X(WatchLimit, WATCH_LIMIT, kResourceExhausted,                              \
-    "too many watches are open")                                              \
+  X(WatchLimit, WATCH_LIMIT, kResourceExhausted, "too many watches are open") \
   X(LockPartyNotFound, LOCK_PARTY_NOT_FOUND, kNotFound,                       \
     "nobody holds or waits for the configuration lock under this id")         \
   X(RevisionExpired, REVISION_EXPIRED, kOutOfRange,                           \
