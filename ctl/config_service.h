@@ -1,0 +1,30 @@
+// tunnel.v1.ConfigService: the configuration lock, seen and interrupted.
+
+#ifndef CTL_CONFIG_SERVICE_H_
+#define CTL_CONFIG_SERVICE_H_
+
+#include "ctl/service_context.h"
+#include "proto/tunnel/v1/tunnel_service.grpc.pb.h"
+
+namespace tunnel::ctl {
+
+class ConfigServiceImpl final : public v1::ConfigService::CallbackService {
+ public:
+  explicit ConfigServiceImpl(const ServiceContext& context)
+      : context_(context) {}
+
+  grpc::ServerUnaryReactor* GetConfigLock(
+      grpc::CallbackServerContext* rpc, const v1::GetConfigLockRequest* request,
+      v1::ConfigLockState* response) override;
+  grpc::ServerUnaryReactor* InterruptConfigLock(
+      grpc::CallbackServerContext* rpc,
+      const v1::InterruptConfigLockRequest* request,
+      v1::InterruptConfigLockResponse* response) override;
+
+ private:
+  const ServiceContext context_;
+};
+
+}  // namespace tunnel::ctl
+
+#endif  // CTL_CONFIG_SERVICE_H_

@@ -1,0 +1,175 @@
+#include "ctl/daemon_flags.h"
+
+#include <array>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+
+namespace tunnel::ctl {
+namespace {
+
+constexpr int kMaxWorkers = 1024;
+constexpr int kMaxCount = 1'000'000;
+
+struct FlagInfo {
+  absl::string_view name;
+  absl::string_view value;  // what stands in the help; "": takes none
+  absl::string_view help;
+  // False: `text` is not what `value` says.
+  bool (*set)(const std::string& text, DaemonFlags& flags);
+};
+
+bool ReadNumber(const std::string& text, int low, int high, int& out) {
+  int value = 0;
+  if (!absl::SimpleAtoi(text, &value) || value < low || value > high) {
+    return false;
+  }
+  out = value;
+  return true;
+}
+
+bool ReadCount(const std::string& text, size_t& out) {
+  int value = 0;
+  if (!ReadNumber(text, 1, kMaxCount, value)) return false;
+  out = static_cast<size_t>(value);
+  return true;
+}
+
+bool SetListen(const std::string& text, DaemonFlags& flags) {
+  absl::string_view path = text;
+  if (!absl::ConsumePrefix(&path, "unix:")) return false;
+  absl::ConsumePrefix(&path, "//");  // unix:///run/... is the same
+  if (path.empty() || path[0] != '/') return false;
+  flags.socket_path = std::string(path);
+  return true;
+}
+
+constexpr std::array<FlagInfo, 11> kFlags = {{
+    {"listen", "unix:PATH",
+     "socket of the API; PATH is absolute [unix:/run/tunneld/tunneld.sock]",
+     SetListen},
+    {"state_dir", "DIR",
+     "directory that one daemon owns at a time [/var/lib/tunneld]",
+     [](const std::string& text, DaemonFlags& flags) {
+       flags.state_dir = text;
+       return !text.empty();
+     }},
+    {"workers", "N", "packet workers, 1 to 1024; 0 is one a CPU [0]",
+     [](const std::string& text, DaemonFlags& flags) {
+       return ReadNumber(text, 0, kMaxWorkers, flags.workers);
+     }},
+    {"max_tunnels", "N", "tunnels at most, from 1 [4096]",
+     [](const std::string& text, DaemonFlags& flags) {
+       return ReadCount(text, flags.max_tunnels);
+     }},
+    {"admin_group", "GROUP",
+     "users of this group may do everything, as root may; \"\" is none "
+     "[tunnel]",
+     [](const std::string& text, DaemonFlags& flags) {
+       flags.admin_group = text;
+       flags.admin_group_given = true;
+       return true;
+     }},
+    {"read_only_group", "GROUP",
+     "users of this group may read; \"\" is none [tunnel-ro]",
+     [](const std::string& text, DaemonFlags& flags) {
+       flags.read_only_group = text;
+       flags.read_only_group_given = true;
+       return true;
+     }},
+    {"max_connections", "N", "connections to the API at most [64]",
+     [](const std::string& text, DaemonFlags& flags) {
+       return ReadCount(text, flags.max_connections);
+     }},
+    {"max_connections_per_uid", "N",
+     "the same for each user but root and the daemon's own [16]",
+     [](const std::string& text, DaemonFlags& flags) {
+       return ReadCount(text, flags.max_connections_per_uid);
+     }},
+    {"log_format", "text|json", "form of the log lines on stderr [text]",
+     [](const std::string& text, DaemonFlags& flags) {
+       const std::optional<LogFormat> format = ParseLogFormat(text);
+       flags.log_format = format.value_or(LogFormat::kText);
+       return format.has_value();
+     }},
+    {"version", "", "print the version and exit",
+     [](const std::string&, DaemonFlags& flags) {
+       return flags.version = true;
+     }},
+    {"help", "", "print this text and exit",
+     [](const std::string&, DaemonFlags& flags) { return flags.help = true; }},
+}};
+
+const FlagInfo* FindFlag(absl::string_view name) {
+  const std::string wanted = absl::StrReplaceAll(name, {{"-", "_"}});
+  for (const FlagInfo& flag : kFlags) {
+    if (flag.name == wanted) return &flag;
+  }
+  return nullptr;
+}
+
+absl::Status UsageError(absl::string_view what) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, "; 'tunneld --help' lists what there is"));
+}
+
+}  // namespace
+
+absl::StatusOr<DaemonFlags> ParseDaemonFlags(
+    absl::Span<const char* const> args) {
+  DaemonFlags flags;
+  for (size_t i = 0; i < args.size(); ++i) {
+    absl::string_view arg = args[i];
+    if (!absl::ConsumePrefix(&arg, "--") || arg.empty()) {
+      return UsageError(absl::StrCat("unexpected argument \"", args[i], "\""));
+    }
+    const size_t equals = arg.find('=');
+    const FlagInfo* flag = FindFlag(arg.substr(0, equals));
+    if (flag == nullptr) {
+      return UsageError(absl::StrCat("unknown flag --", arg.substr(0, equals)));
+    }
+    const bool takes_value = !flag->value.empty();
+    std::string text;
+    if (equals != absl::string_view::npos) {
+      text = std::string(arg.substr(equals + 1));
+      if (!takes_value) {
+        return UsageError(absl::StrCat("--", flag->name, " takes no value"));
+      }
+    } else if (takes_value) {
+      if (++i == args.size()) {
+        return UsageError(absl::StrCat("--", flag->name, " wants a value"));
+      }
+      text = args[i];
+    }
+    if (!flag->set(text, flags)) {
+      return UsageError(absl::StrCat("--", flag->name, ": \"", text,
+                                     "\" is not ", flag->value));
+    }
+  }
+  return flags;
+}
+
+std::string DaemonHelp() {
+  std::string out =
+      "tunneld: makes tunnel interfaces and carries their packets.\n"
+      "\n"
+      "usage: tunneld [FLAG]...\n"
+      "\n";
+  for (const FlagInfo& flag : kFlags) {
+    const std::string left = absl::StrCat(
+        "--", flag.name, flag.value.empty() ? "" : "=", flag.value);
+    absl::StrAppendFormat(&out, "  %-32s %s\n", left, flag.help);
+  }
+  out +=
+      "\n"
+      "Needs CAP_NET_ADMIN and CAP_NET_RAW. SIGTERM and SIGINT stop it.\n"
+      "Exit status: 0 stopped, 1 can not start or run, 2 wrong usage.\n";
+  return out;
+}
+
+}  // namespace tunnel::ctl

@@ -1,0 +1,45 @@
+// The command line of tunneld. One table makes the parser and the help.
+
+#ifndef CTL_DAEMON_FLAGS_H_
+#define CTL_DAEMON_FLAGS_H_
+
+#include <cstddef>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "tunnel/base/log.h"
+
+namespace tunnel::ctl {
+
+struct DaemonFlags {
+  std::string socket_path = "/run/tunneld/tunneld.sock";  // --listen=unix:PATH
+  std::string state_dir = "/var/lib/tunneld";
+  int workers = 0;  // 0: one for each CPU that the process may run on
+  size_t max_tunnels = 4096;
+  // Name or number. A default group that the system does not have is left out;
+  // one that was asked for must exist. "": no group.
+  std::string admin_group = "tunnel";
+  std::string read_only_group = "tunnel-ro";
+  bool admin_group_given = false;
+  bool read_only_group_given = false;
+  size_t max_connections = 64;
+  size_t max_connections_per_uid = 16;
+  LogFormat log_format = LogFormat::kText;
+  bool help = false;
+  bool version = false;
+};
+
+// `args` without the program name. "--flag=value" and "--flag value"; dashes
+// and underscores in names are the same. Errors: InvalidArgument with one
+// sentence for the operator.
+absl::StatusOr<DaemonFlags> ParseDaemonFlags(
+    absl::Span<const char* const> args);
+
+// The text of --help.
+std::string DaemonHelp();
+
+}  // namespace tunnel::ctl
+
+#endif  // CTL_DAEMON_FLAGS_H_

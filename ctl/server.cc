@@ -1,0 +1,181 @@
+#include "ctl/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <grpcpp/server_posix.h>
+
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "ctl/change_pool.h"
+#include "ctl/config_service.h"
+#include "ctl/peer_directory.h"
+#include "ctl/service_context.h"
+#include "ctl/telemetry_service.h"
+#include "ctl/tunnel_service.h"
+#include "tunnel/base/status_macros.h"
+
+namespace tunnel::ctl {
+namespace {
+
+// A request is small: a tunnel with all its labels and addresses is below 32
+// KiB.
+constexpr int kMaxReceiveBytes = 256 * 1024;
+constexpr int kMaxMetadataBytes = 8 * 1024;
+constexpr int kMaxStreams = 100;  // a connection
+// Reflection is the one service of gRPC itself that holds a thread a stream.
+constexpr int kMaxSyncThreads = 16;
+
+constexpr const char* kServices[] = {"tunnel.v1.TunnelService",
+                                     "tunnel.v1.ConfigService",
+                                     "tunnel.v1.TelemetryService"};
+
+void EnablePlugins() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  });
+}
+
+void SetLimits(const Server::Options& options, grpc::ServerBuilder& builder) {
+  const auto ms = [](std::chrono::milliseconds d) {
+    return static_cast<int>(d.count());
+  };
+  builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, ms(options.keepalive));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                             ms(options.keepalive_timeout));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // Clients may ask after us as often as we ask after them.
+  builder.AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+      ms(options.keepalive_timeout));
+  grpc::ResourceQuota quota("tunneld");
+  quota.SetMaxThreads(kMaxSyncThreads);
+  builder.SetResourceQuota(quota);
+  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 2);
+}
+
+// The services for callers with one kind of access, and the server they are on.
+class Side {
+ public:
+  Side(const Server::Options& options, const ServiceContext& context)
+      : tunnels_(context), config_(context), telemetry_(context) {
+    grpc::ServerBuilder builder;
+    SetLimits(options, builder);
+    builder.RegisterService(&tunnels_);
+    builder.RegisterService(&config_);
+    builder.RegisterService(&telemetry_);
+    server_ = builder.BuildAndStart();
+    SetServing(true);
+  }
+
+  bool started() const { return server_ != nullptr; }
+  grpc::Server& server() { return *server_; }
+
+  void SetServing(bool serving) {
+    if (server_ == nullptr) return;
+    grpc::HealthCheckServiceInterface* health =
+        server_->GetHealthCheckService();
+    health->SetServingStatus(serving);
+    for (const char* service : kServices) {
+      health->SetServingStatus(service, serving);
+    }
+  }
+
+ private:
+  TunnelServiceImpl tunnels_;
+  ConfigServiceImpl config_;
+  TelemetryServiceImpl telemetry_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace
+
+class ServerImpl {
+ public:
+  ServerImpl(const Server::Options& options, TunnelManager& manager)
+      : watches_(options.watch),
+        pool_(options.max_changes),
+        admin_(options, {manager, pool_, watches_, peers_, Access::kFull}),
+        reader_(options,
+                {manager, pool_, watches_, peers_, Access::kReadOnly}) {}
+
+  absl::Status Listen(const Server::Options& options) {
+    if (!admin_.started() || !reader_.started()) {
+      return absl::FailedPreconditionError("the gRPC server does not start");
+    }
+    ASSIGN_OR_RETURN(auto listener, ListenSocket::Open(options.listen));
+    listener_.emplace(std::move(listener));
+    ASSIGN_OR_RETURN(
+        acceptor_,
+        Acceptor::Start(*listener_, options.acceptor, peers_,
+                        [this](int fd, Access access) { Hand(fd, access); }));
+    return absl::OkStatus();
+  }
+
+  void StopAdmission() {
+    admin_.SetServing(false);
+    reader_.SetServing(false);
+  }
+
+  void Shutdown(std::chrono::milliseconds drain) {
+    if (std::exchange(down_, true)) return;
+    StopAdmission();
+    watches_.Shutdown();
+    acceptor_.reset();
+    listener_.reset();
+    const auto deadline = std::chrono::system_clock::now() + drain;
+    if (admin_.started()) admin_.server().Shutdown(deadline);
+    if (reader_.started()) reader_.server().Shutdown(deadline);
+  }
+
+ private:
+  void Hand(int fd, Access access) {
+    Side& side = access == Access::kFull ? admin_ : reader_;
+    grpc::AddInsecureChannelFromFd(&side.server(), fd);
+  }
+
+  bool down_ = false;
+  PeerDirectory peers_;
+  WatchHub watches_;
+  ChangePool pool_;
+  Side admin_;
+  Side reader_;
+  std::optional<ListenSocket> listener_;
+  std::unique_ptr<Acceptor> acceptor_;
+};
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options,
+                                                      TunnelManager& manager) {
+  EnablePlugins();
+  auto impl = std::make_unique<ServerImpl>(options, manager);
+  const absl::Status status = impl->Listen(options);
+  if (!status.ok()) {
+    impl->Shutdown(std::chrono::milliseconds(0));
+    return status;
+  }
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+Server::Server(std::unique_ptr<ServerImpl> impl) : impl_(std::move(impl)) {}
+
+Server::~Server() { Shutdown(std::chrono::milliseconds(0)); }
+
+void Server::StopAdmission() { impl_->StopAdmission(); }
+
+void Server::Shutdown(std::chrono::milliseconds drain) {
+  impl_->Shutdown(drain);
+}
+
+}  // namespace tunnel::ctl

@@ -1,0 +1,27 @@
+// tunnel.v1.TelemetryService: counters.
+
+#ifndef CTL_TELEMETRY_SERVICE_H_
+#define CTL_TELEMETRY_SERVICE_H_
+
+#include "ctl/service_context.h"
+#include "proto/tunnel/v1/tunnel_service.grpc.pb.h"
+
+namespace tunnel::ctl {
+
+class TelemetryServiceImpl final
+    : public v1::TelemetryService::CallbackService {
+ public:
+  explicit TelemetryServiceImpl(const ServiceContext& context)
+      : context_(context) {}
+
+  grpc::ServerUnaryReactor* GetStats(grpc::CallbackServerContext* rpc,
+                                     const v1::GetStatsRequest* request,
+                                     v1::GetStatsResponse* response) override;
+
+ private:
+  const ServiceContext context_;
+};
+
+}  // namespace tunnel::ctl
+
+#endif  // CTL_TELEMETRY_SERVICE_H_

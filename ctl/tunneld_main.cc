@@ -1,0 +1,176 @@
+// tunneld: the daemon. Puts the manager and the server together, and waits for
+// a signal.
+
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "ctl/daemon_flags.h"
+#include "ctl/sd_notify.h"
+#include "ctl/server.h"
+#include "ctl/state_dir.h"
+#include "ctl/version.h"
+#include "tunnel/base/log.h"
+#include "tunnel/base/status_macros.h"
+#include "tunnel/base/unique_fd.h"
+#include "tunnel/linux_platform.h"
+#include "tunnel/tunnel_manager.h"
+
+namespace tunnel::ctl {
+namespace {
+
+constexpr int kExitFailure = 1;
+constexpr int kExitUsage = 2;
+constexpr std::chrono::milliseconds kDrain{1000};
+// SIGTERM to exit, at most. Past it something hangs, and the process ends
+// itself.
+constexpr time_t kShutdownLimitSeconds = 5;
+
+sigset_t HandledSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  return set;
+}
+
+// Before any thread starts, so that all inherit it.
+void BlockSignals() {
+  const sigset_t set = HandledSignals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+// SIGTERM or SIGINT, when it comes.
+int WaitForStop() {
+  const sigset_t set = HandledSignals();
+  while (true) {
+    int signal = 0;
+    if (sigwait(&set, &signal) != 0) continue;
+    if (signal != SIGHUP) return signal;
+    LogInfo("SIGHUP: there is no configuration file to read again");
+  }
+}
+
+// Ends the process at once on a second signal, or when the orderly way takes
+// too long.
+void WatchShutdown() {
+  std::thread([] {
+    sigset_t set = HandledSignals();
+    sigdelset(&set, SIGHUP);
+    const timespec limit{.tv_sec = kShutdownLimitSeconds, .tv_nsec = 0};
+    int signal = -1;
+    do {
+      signal = sigtimedwait(&set, nullptr, &limit);
+    } while (signal < 0 && errno == EINTR);
+    LogError(signal > 0 ? "second signal: exit at once"
+                        : "orderly shutdown hangs: exit at once");
+    _exit(kExitFailure);
+  }).detach();
+}
+
+// The group of that name or number. `required`: it must exist.
+absl::StatusOr<std::optional<gid_t>> FindGroup(absl::string_view flag,
+                                               const std::string& name,
+                                               bool required) {
+  if (name.empty()) return std::nullopt;
+  uint32_t number = 0;
+  if (absl::SimpleAtoi(name, &number)) return gid_t{number};
+  const group* found = getgrnam(name.c_str());
+  if (found != nullptr) return found->gr_gid;
+  if (!required) return std::nullopt;
+  return absl::FailedPreconditionError(
+      absl::StrCat("--", flag, ": there is no group \"", name, "\""));
+}
+
+absl::StatusOr<Server::Options> ServerOptions(const DaemonFlags& flags) {
+  Server::Options options;
+  options.listen.path = flags.socket_path;
+  ASSIGN_OR_RETURN(
+      options.listen.admin_group,
+      FindGroup("admin_group", flags.admin_group, flags.admin_group_given));
+  ASSIGN_OR_RETURN(options.listen.read_only_group,
+                   FindGroup("read_only_group", flags.read_only_group,
+                             flags.read_only_group_given));
+  options.acceptor.policy.own_uid = geteuid();
+  options.acceptor.policy.admin_group = options.listen.admin_group;
+  options.acceptor.policy.read_only_group = options.listen.read_only_group;
+  options.acceptor.max_connections = flags.max_connections;
+  options.acceptor.max_connections_per_uid = flags.max_connections_per_uid;
+  return options;
+}
+
+void Stop(Server& server, std::unique_ptr<TunnelManager> manager) {
+  SdNotify("STOPPING=1");
+  WatchShutdown();
+  server.StopAdmission();
+  manager->Shutdown();
+  server.Shutdown(kDrain);
+  manager.reset();
+}
+
+absl::Status Run(const DaemonFlags& flags) {
+  ASSIGN_OR_RETURN(const UniqueFd state_lock, LockStateDir(flags.state_dir));
+  ASSIGN_OR_RETURN(const Server::Options server_options, ServerOptions(flags));
+  ASSIGN_OR_RETURN(const std::unique_ptr<LinuxPlatform> platform,
+                   LinuxPlatform::Create());
+  TunnelManager::Options manager_options;
+  manager_options.workers = flags.workers;
+  manager_options.max_tunnels = flags.max_tunnels;
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<TunnelManager> manager,
+      TunnelManager::Create(manager_options, platform->platform()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
+                   Server::Start(server_options, *manager));
+  SdNotify("READY=1");
+  LogInfo("ready", {{"version", kVersion},
+                    {"socket", flags.socket_path},
+                    {"state_dir", flags.state_dir},
+                    {"pid", absl::StrCat(getpid())}});
+  const int signal = WaitForStop();
+  LogInfo("stopping", {{"signal", strsignal(signal)}});
+  Stop(*server, std::move(manager));
+  LogInfo("stopped");
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  const absl::StatusOr<DaemonFlags> flags =
+      ParseDaemonFlags(absl::MakeConstSpan(argv, argc).subspan(1));
+  if (!flags.ok()) {
+    fprintf(stderr, "tunneld: %s\n",
+            std::string(flags.status().message()).c_str());
+    return kExitUsage;
+  }
+  if (flags->help || flags->version) {
+    const std::string text =
+        flags->help ? DaemonHelp() : absl::StrCat("tunneld ", kVersion, "\n");
+    return fputs(text.c_str(), stdout) < 0 || fflush(stdout) != 0 ? kExitFailure
+                                                                  : 0;
+  }
+  SetLogFormat(flags->log_format);
+  BlockSignals();
+  const absl::Status status = Run(*flags);
+  if (status.ok()) return 0;
+  LogError("can not start", {{"cause", std::string(status.message())}});
+  return kExitFailure;
+}
+
+}  // namespace
+}  // namespace tunnel::ctl
+
+int main(int argc, char** argv) { return tunnel::ctl::Main(argc, argv); }
