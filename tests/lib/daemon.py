@@ -7,6 +7,7 @@ import socket
 
 from tests.lib import process
 
+_PROGRAMS = {"tunneld": "ctl/tunneld", "tunnelctl": "ctl/cli/tunnelctl"}
 _ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
 
@@ -16,11 +17,14 @@ def root():
 
 
 def binary(name):
-    """Path of a built program: of the runfiles, else of bazel-bin."""
-    for place in (os.environ.get("TUNNELD_BIN_DIR", ""), os.path.join(_ROOT, "ctl"),
-                  os.path.join(_ROOT, "bazel-bin", "ctl")):
-        path = os.path.join(place, name)
-        if place and os.path.isfile(path) and os.access(path, os.X_OK):
+    """Path of a built program: below $TUNNELD_BIN_DIR (a bazel-bin), in the
+    runfiles, or in bazel-bin."""
+    places = [_ROOT, os.path.join(_ROOT, "bazel-bin")]
+    if os.environ.get("TUNNELD_BIN_DIR"):
+        places.insert(0, os.environ["TUNNELD_BIN_DIR"])
+    for place in places:
+        path = os.path.join(place, _PROGRAMS[name])
+        if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
     raise FileNotFoundError("%s is not built: bazel build //ctl:%s" % (name, name))
 

@@ -59,7 +59,7 @@ INVALID = [
     ("create", None, ""),
     ("set t", None, ""),
     ("set t ttl 300", "FIELD_INVALID", "ttl"),
-    ("set t mode gif", None, "mode"),
+    ("set t mode gif", "FIELD_INVALID", "key"),
     ("set t remote fd18:1::2", "FAMILY_MISMATCH", ""),
     ("pause", None, ""),
     ("pause t --max fast", None, "max"),
