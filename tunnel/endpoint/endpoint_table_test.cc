@@ -1,0 +1,190 @@
+#include "tunnel/endpoint/endpoint_table.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+
+namespace tunnel {
+namespace {
+
+using encap::DropReason;
+
+class NoDevice : public TunDevice {
+ public:
+  const std::string& name() const override { return name_; }
+  uint32_t ifindex() const override { return 0; }
+  size_t queue_count() const override { return 0; }
+  TunQueue& queue(size_t) override { std::abort(); }
+
+ private:
+  std::string name_;
+};
+
+encap::IpAddress Address(const char* text) {
+  return *encap::IpAddress::Parse(text);
+}
+
+class EndpointTableTest : public testing::Test {
+ protected:
+  EndpointTableTest() : section_(*lock_.Enter({})) {}
+
+  static encap::EncapConfig Config(encap::Mode mode, const char* local,
+                                   const char* remote,
+                                   std::optional<uint32_t> key = std::nullopt) {
+    encap::EncapConfig config;
+    config.mode = mode;
+    config.local = Address(local);
+    config.remote = Address(remote);
+    config.input_key = config.output_key = key;
+    return config;
+  }
+
+  std::unique_ptr<Endpoint> MakeEndpoint(const char* name) {
+    return std::make_unique<Endpoint>(name, std::make_unique<NoDevice>(), 1);
+  }
+
+  std::unique_ptr<Variant> MakeVariant(Endpoint& endpoint,
+                                       const encap::EncapConfig& config) {
+    return std::make_unique<Variant>(endpoint, config, SendRoute{},
+                                     std::make_shared<FlowContexts>(1));
+  }
+
+  static encap::OuterInfo Outer(uint8_t protocol, const char* local,
+                                const char* remote,
+                                std::optional<uint32_t> key = std::nullopt) {
+    encap::OuterInfo outer;
+    outer.protocol = protocol;
+    outer.addresses = {Address(local), Address(remote)};
+    outer.key = key;
+    return outer;
+  }
+
+  DropReason WhyNot(const encap::OuterInfo& outer, uint32_t ifindex = 1) {
+    DropReason why = DropReason::kNone;
+    EXPECT_EQ(table_.Find(outer, ifindex, why), nullptr);
+    return why;
+  }
+
+  ConfigLock lock_;
+  ConfigSection section_;
+  EndpointTable table_;
+};
+
+TEST_F(EndpointTableTest, RefusesASecondHolderOfOneKeyAndNamesTheFirst) {
+  auto first = MakeEndpoint("gre0");
+  auto second = MakeEndpoint("gre1");
+  const auto keys =
+      EndpointKeys(Config(encap::Mode::kGre, "192.0.2.1", "192.0.2.2", 7), 0);
+  EXPECT_EQ(table_.Reserve(section_, keys[0], *first), nullptr);
+  EXPECT_EQ(table_.Reserve(section_, keys[0], *second), first.get());
+  EXPECT_EQ(table_.Reserve(section_, keys[0], *first),
+            nullptr);  // its own: no-op
+  EXPECT_EQ(table_.size(), 1u);
+}
+
+TEST_F(EndpointTableTest, NoKeyAndKeyZeroAreTwoTunnels) {
+  auto plain = MakeEndpoint("gre0");
+  auto zero = MakeEndpoint("gre1");
+  const auto plain_config = Config(encap::Mode::kGre, "192.0.2.1", "192.0.2.2");
+  const auto zero_config =
+      Config(encap::Mode::kGre, "192.0.2.1", "192.0.2.2", 0);
+  auto plain_variant = MakeVariant(*plain, plain_config);
+  auto zero_variant = MakeVariant(*zero, zero_config);
+  const auto plain_key = EndpointKeys(plain_config, 0)[0];
+  const auto zero_key = EndpointKeys(zero_config, 0)[0];
+  ASSERT_EQ(table_.Reserve(section_, plain_key, *plain), nullptr);
+  ASSERT_EQ(table_.Reserve(section_, zero_key, *zero), nullptr);
+  table_.Attach(section_, plain_key, plain_variant.get());
+  table_.Attach(section_, zero_key, zero_variant.get());
+  DropReason why;
+  EXPECT_EQ(table_.Find(Outer(47, "192.0.2.1", "192.0.2.2"), 1, why),
+            plain_variant.get());
+  EXPECT_EQ(table_.Find(Outer(47, "192.0.2.1", "192.0.2.2", 0), 1, why),
+            zero_variant.get());
+}
+
+TEST_F(EndpointTableTest, GifHoldsBothProtocolsOfItsPair) {
+  auto gif = MakeEndpoint("gif0");
+  auto sit = MakeEndpoint("sit0");
+  for (const auto& key :
+       EndpointKeys(Config(encap::Mode::kGif, "192.0.2.1", "192.0.2.2"), 0)) {
+    ASSERT_EQ(table_.Reserve(section_, key, *gif), nullptr);
+  }
+  const auto sit_key =
+      EndpointKeys(Config(encap::Mode::kSit, "192.0.2.1", "192.0.2.2"), 0)[0];
+  EXPECT_EQ(table_.Reserve(section_, sit_key, *sit), gif.get());
+}
+
+TEST_F(EndpointTableTest, AReservedKeyReceivesNothing) {
+  auto gre = MakeEndpoint("gre0");
+  const auto key =
+      EndpointKeys(Config(encap::Mode::kGre, "192.0.2.1", "192.0.2.2"), 0)[0];
+  ASSERT_EQ(table_.Reserve(section_, key, *gre), nullptr);
+  EXPECT_EQ(WhyNot(Outer(47, "192.0.2.1", "192.0.2.2")), DropReason::kNoTunnel);
+}
+
+TEST_F(EndpointTableTest, SaysWhyNothingWasFound) {
+  auto keyed = MakeEndpoint("gre0");
+  auto plain = MakeEndpoint("gre1");
+  ASSERT_EQ(table_.Reserve(section_,
+                           EndpointKeys(Config(encap::Mode::kGre, "192.0.2.1",
+                                               "192.0.2.2", 5),
+                                        0)[0],
+                           *keyed),
+            nullptr);
+  ASSERT_EQ(table_.Reserve(
+                section_,
+                EndpointKeys(
+                    Config(encap::Mode::kGre, "192.0.2.1", "192.0.2.3"), 0)[0],
+                *plain),
+            nullptr);
+  EXPECT_EQ(WhyNot(Outer(47, "192.0.2.1", "192.0.2.2")),
+            DropReason::kKeyMissing);
+  EXPECT_EQ(WhyNot(Outer(47, "192.0.2.1", "192.0.2.2", 6)),
+            DropReason::kKeyMismatch);
+  EXPECT_EQ(WhyNot(Outer(47, "192.0.2.1", "192.0.2.3", 5)),
+            DropReason::kKeyUnexpected);
+  EXPECT_EQ(WhyNot(Outer(47, "192.0.2.1", "192.0.2.9")),
+            DropReason::kWrongSource);
+  EXPECT_EQ(WhyNot(Outer(47, "192.0.2.8", "192.0.2.2")), DropReason::kNoTunnel);
+  EXPECT_EQ(WhyNot(Outer(4, "192.0.2.1", "192.0.2.2")), DropReason::kNoTunnel);
+}
+
+TEST_F(EndpointTableTest, ABoundTunnelGoesBeforeAnUnboundOne) {
+  auto any = MakeEndpoint("gre0");
+  auto bound = MakeEndpoint("gre1");
+  const auto config = Config(encap::Mode::kGre, "192.0.2.1", "192.0.2.2");
+  auto any_variant = MakeVariant(*any, config);
+  auto bound_variant = MakeVariant(*bound, config);
+  const auto any_key = EndpointKeys(config, 0)[0];
+  const auto bound_key = EndpointKeys(config, 4)[0];
+  ASSERT_EQ(table_.Reserve(section_, any_key, *any), nullptr);
+  ASSERT_EQ(table_.Reserve(section_, bound_key, *bound), nullptr);
+  table_.Attach(section_, any_key, any_variant.get());
+  table_.Attach(section_, bound_key, bound_variant.get());
+  DropReason why;
+  EXPECT_EQ(table_.Find(Outer(47, "192.0.2.1", "192.0.2.2"), 4, why),
+            bound_variant.get());
+  EXPECT_EQ(table_.Find(Outer(47, "192.0.2.1", "192.0.2.2"), 3, why),
+            any_variant.get());
+}
+
+TEST_F(EndpointTableTest, KnowsOwnOuterPacketsUntilTheTunnelIsReleased) {
+  auto gre = MakeEndpoint("gre0");
+  const auto key =
+      EndpointKeys(Config(encap::Mode::kGre, "192.0.2.1", "192.0.2.2"), 0)[0];
+  ASSERT_EQ(table_.Reserve(section_, key, *gre), nullptr);
+  EXPECT_TRUE(
+      table_.IsOwnOuter(47, {Address("192.0.2.1"), Address("192.0.2.2")}));
+  EXPECT_FALSE(
+      table_.IsOwnOuter(47, {Address("192.0.2.2"), Address("192.0.2.1")}));
+  table_.Release(section_, key);
+  EXPECT_FALSE(
+      table_.IsOwnOuter(47, {Address("192.0.2.1"), Address("192.0.2.2")}));
+  table_.Reclaim(section_);
+  EXPECT_EQ(WhyNot(Outer(47, "192.0.2.1", "192.0.2.9")), DropReason::kNoTunnel);
+}
+
+}  // namespace
+}  // namespace tunnel
