@@ -34,9 +34,9 @@ struct LinkEvent {
     kResync,   // events were lost (ENOBUFS): look at everything again
   };
   Kind kind = Kind::kResync;
-  uint32_t ifindex = 0;      // kLink, kAddress: the interface
-  bool removed = false;      // kLink: the interface has gone
-  encap::IpAddress address;  // kAddress
+  uint32_t ifindex = 0;        // kLink, kAddress: the interface
+  bool removed = false;        // kLink: the interface has gone
+  encap::IpAddress address{};  // kAddress
 };
 
 class LinkControl {

@@ -155,7 +155,9 @@ class MemoryTransportFactory::Wire {
       peer = peer_.lock();
     }
     if (sink != nullptr) (*sink)(worker, packet, route);
-    if (peer != nullptr) peer->Deliver(packet, route.ifindex);
+    if (peer != nullptr) {
+      peer->Deliver(packet, route.ifindex != 0 ? route.ifindex : 1);
+    }
     return encap::DropReason::kNone;
   }
 

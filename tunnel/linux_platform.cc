@@ -1,0 +1,62 @@
+#include "tunnel/linux_platform.h"
+
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "tunnel/base/error.h"
+#include "tunnel/base/status_macros.h"
+
+namespace tunnel {
+namespace {
+
+absl::StatusOr<uint64_t> EffectiveCapabilities() {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3,
+                                  .pid = 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
+  if (syscall(SYS_capget, &header, data.data()) != 0) {
+    return MakeError(Reason::kKernelFeatureMissing,
+                     absl::StrCat("capget: ", std::strerror(errno)));
+  }
+  return uint64_t{data[1].effective} << 32 | data[0].effective;
+}
+
+}  // namespace
+
+absl::Status CheckCapabilities(uint64_t effective) {
+  std::vector<std::string> missing;
+  for (const auto& [number, name] : {std::pair(CAP_NET_ADMIN, "CAP_NET_ADMIN"),
+                                     std::pair(CAP_NET_RAW, "CAP_NET_RAW")}) {
+    if ((effective >> number & 1) == 0) missing.push_back(name);
+  }
+  if (missing.empty()) return absl::OkStatus();
+  return MakeError(
+      Reason::kMissingCapability,
+      absl::StrCat("the daemon lacks ", absl::StrJoin(missing, " and "),
+                   "; run it as root or give it the capability "
+                   "(AmbientCapabilities= of systemd)"),
+      {{"capability", absl::StrJoin(missing, ",")}});
+}
+
+absl::StatusOr<std::unique_ptr<LinuxPlatform>> LinuxPlatform::Create() {
+  ASSIGN_OR_RETURN(const uint64_t effective, EffectiveCapabilities());
+  RETURN_IF_ERROR(CheckCapabilities(effective));
+  ASSIGN_OR_RETURN(std::unique_ptr<LinuxLinkControl> links,
+                   LinuxLinkControl::Create());
+  return std::unique_ptr<LinuxPlatform>(new LinuxPlatform(std::move(links)));
+}
+
+LinuxPlatform::LinuxPlatform(std::unique_ptr<LinuxLinkControl> links)
+    : links_(std::move(links)),
+      platform_{.tun = tun_, .transport = transport_, .links = *links_} {}
+
+}  // namespace tunnel

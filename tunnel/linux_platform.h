@@ -1,0 +1,44 @@
+// LinuxPlatform: the Platform of the running kernel, in the network namespace
+// of the thread that makes it.
+
+#ifndef TUNNEL_LINUX_PLATFORM_H_
+#define TUNNEL_LINUX_PLATFORM_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "tunnel/netlink/linux_link_control.h"
+#include "tunnel/platform.h"
+#include "tunnel/tun/linux_tun.h"
+#include "tunnel/underlay/linux_transport.h"
+
+namespace tunnel {
+
+class LinuxPlatform {
+ public:
+  // Errors: MISSING_CAPABILITY (metadata "capability" names each that lacks),
+  // FD_LIMIT, NETLINK_ERROR.
+  static absl::StatusOr<std::unique_ptr<LinuxPlatform>> Create();
+
+  // Good as long as this object.
+  Platform& platform() { return platform_; }
+
+ private:
+  explicit LinuxPlatform(std::unique_ptr<LinuxLinkControl> links);
+
+  LinuxTunFactory tun_;
+  LinuxTransportFactory transport_;
+  const std::unique_ptr<LinuxLinkControl> links_;
+  Platform platform_;
+};
+
+// OK when `effective`, a set of capabilities (bit n is capability number n),
+// has what the tunnels need: CAP_NET_ADMIN and CAP_NET_RAW. Else
+// MISSING_CAPABILITY.
+absl::Status CheckCapabilities(uint64_t effective);
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_LINUX_PLATFORM_H_

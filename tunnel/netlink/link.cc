@@ -1,0 +1,295 @@
+#include "tunnel/netlink/link.h"
+
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+#include "tunnel/base/error.h"
+#include "tunnel/base/status_macros.h"
+
+namespace tunnel {
+namespace {
+
+template <int kMax>
+using Attributes = std::array<nlattr*, kMax + 1>;
+
+// The attributes behind the fixed part of `header_len` bytes. All null when the
+// message is malformed.
+template <int kMax>
+Attributes<kMax> Parse(const nlmsghdr* message, size_t header_len) {
+  Attributes<kMax> attributes{};
+  // libnl reads only, but takes a pointer to non-const.
+  if (nlmsg_parse(const_cast<nlmsghdr*>(message), static_cast<int>(header_len),
+                  attributes.data(), kMax, nullptr) != 0) {
+    attributes.fill(nullptr);
+  }
+  return attributes;
+}
+
+uint8_t Family(const encap::IpAddress& address) {
+  return address.is_v6() ? AF_INET6 : AF_INET;
+}
+
+std::string Interface(uint32_t ifindex) {
+  return absl::StrCat("interface ", ifindex);
+}
+
+absl::Status ChangeLink(NetlinkSocket& socket, const NetlinkMessage& message,
+                        uint32_t ifindex, absl::string_view what) {
+  return NetlinkStatus(socket.Request(message),
+                       absl::StrCat(Interface(ifindex), ": ", what));
+}
+
+ifinfomsg LinkHeader(uint32_t ifindex) {
+  ifinfomsg header{};
+  header.ifi_family = AF_UNSPEC;
+  header.ifi_index = static_cast<int>(ifindex);
+  return header;
+}
+
+NetlinkMessage AddressRequest(int type, int flags, uint32_t ifindex,
+                              const encap::IpPrefix& address) {
+  ifaddrmsg header{};
+  header.ifa_family = Family(address.address);
+  header.ifa_prefixlen = address.length;
+  header.ifa_index = ifindex;
+  NetlinkMessage message(type, flags, header);
+  message.Put(IFA_LOCAL, address.address.bytes());
+  message.Put(IFA_ADDRESS, address.address.bytes());
+  return message;
+}
+
+// What usually lies behind the errno when an address is refused.
+std::string AddressHelp(const NetlinkReply& reply, bool v6) {
+  if (v6 && reply.error == EACCES) {
+    return "; IPv6 is disabled on it (sysctl net.ipv6.conf.NAME.disable_ipv6)";
+  }
+  if (v6 && (reply.error == EINVAL || reply.error == ENOBUFS)) {
+    return "; IPv6 needs an MTU of at least 1280";
+  }
+  if (v6 && (reply.error == EOPNOTSUPP || reply.error == EAFNOSUPPORT)) {
+    return "; the kernel has no IPv6";
+  }
+  return "";
+}
+
+LinkInfo ReadLink(const nlmsghdr* message) {
+  const auto* header = static_cast<const ifinfomsg*>(nlmsg_data(message));
+  const auto attributes = Parse<IFLA_MAX>(message, sizeof(ifinfomsg));
+  LinkInfo info;
+  info.ifindex = static_cast<uint32_t>(header->ifi_index);
+  info.up = header->ifi_flags & IFF_UP;
+  if (const nlattr* a = attributes[IFLA_IFNAME]) info.name = nla_get_string(a);
+  if (const nlattr* a = attributes[IFLA_MTU]) info.mtu = nla_get_u32(a);
+  if (const nlattr* a = attributes[IFLA_TXQLEN]) {
+    info.tx_queue_len = nla_get_u32(a);
+  }
+  return info;
+}
+
+absl::StatusOr<LinkInfo> RequestLink(NetlinkSocket& socket,
+                                     const NetlinkMessage& message,
+                                     absl::string_view subject) {
+  LinkInfo info;
+  const NetlinkReply reply =
+      socket.Request(message, [&info](const nlmsghdr* answer) {
+        if (answer->nlmsg_type == RTM_NEWLINK) info = ReadLink(answer);
+      });
+  RETURN_IF_ERROR(NetlinkStatus(reply, subject));
+  return info;
+}
+
+// MTU of the route; 0 when it has none of its own.
+uint32_t RouteMtu(const nlattr* metrics) {
+  if (metrics == nullptr) return 0;
+  Attributes<RTAX_MAX> values{};
+  if (nla_parse_nested(values.data(), RTAX_MAX, const_cast<nlattr*>(metrics),
+                       nullptr) != 0 ||
+      values[RTAX_MTU] == nullptr) {
+    return 0;
+  }
+  return nla_get_u32(values[RTAX_MTU]);
+}
+
+bool MeansNoRoute(int error) {
+  switch (error) {
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case EADDRNOTAVAIL:
+    case EACCES:  // a "prohibit" route
+    case EINVAL:  // a "blackhole" route, or `local` is none of this host
+    case ENODEV:  // the interface has gone
+    case ENETDOWN:
+      return true;
+    default:
+      return false;
+  }
+}
+
+NetlinkMessage RouteRequest(const encap::IpAddress& remote,
+                            const encap::IpAddress& local, uint32_t ifindex,
+                            uint32_t mark) {
+  rtmsg header{};
+  header.rtm_family = Family(remote);
+  header.rtm_dst_len = static_cast<uint8_t>(8 * remote.bytes().size());
+  const bool from = local.family() == remote.family() && !local.IsUnspecified();
+  if (from) header.rtm_src_len = header.rtm_dst_len;
+  NetlinkMessage message(RTM_GETROUTE, 0, header);
+  message.Put(RTA_DST, remote.bytes());
+  if (from) message.Put(RTA_SRC, local.bytes());
+  if (ifindex != 0) message.PutU32(RTA_OIF, ifindex);
+  if (mark != 0) message.PutU32(RTA_MARK, mark);
+  return message;
+}
+
+}  // namespace
+
+absl::Status SetLinkUp(NetlinkSocket& socket, uint32_t ifindex, bool up) {
+  ifinfomsg header = LinkHeader(ifindex);
+  header.ifi_change = IFF_UP;
+  header.ifi_flags = up ? IFF_UP : 0;
+  return ChangeLink(socket, NetlinkMessage(RTM_NEWLINK, 0, header), ifindex,
+                    up ? "set up" : "set down");
+}
+
+absl::Status SetLinkMtu(NetlinkSocket& socket, uint32_t ifindex,
+                        uint32_t mtu_bytes) {
+  NetlinkMessage message(RTM_NEWLINK, 0, LinkHeader(ifindex));
+  message.PutU32(IFLA_MTU, mtu_bytes);
+  return ChangeLink(socket, message, ifindex,
+                    absl::StrCat("set MTU ", mtu_bytes));
+}
+
+absl::Status SetLinkTxQueueLen(NetlinkSocket& socket, uint32_t ifindex,
+                               uint32_t packets) {
+  NetlinkMessage message(RTM_NEWLINK, 0, LinkHeader(ifindex));
+  message.PutU32(IFLA_TXQLEN, packets);
+  return ChangeLink(socket, message, ifindex,
+                    absl::StrCat("set txqueuelen ", packets));
+}
+
+absl::Status AddLinkAddress(NetlinkSocket& socket, uint32_t ifindex,
+                            const encap::IpPrefix& address) {
+  const bool v6 = address.address.is_v6();
+  NetlinkMessage message =
+      AddressRequest(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, ifindex, address);
+  if (v6) message.PutU32(IFA_FLAGS, IFA_F_NODAD);
+  NetlinkReply reply = socket.Request(message);
+  if (reply.error == EEXIST) return absl::OkStatus();
+  reply.words += AddressHelp(reply, v6);
+  return NetlinkStatus(reply, absl::StrCat(Interface(ifindex), ": add address ",
+                                           address.ToString()));
+}
+
+absl::Status DeleteLinkAddress(NetlinkSocket& socket, uint32_t ifindex,
+                               const encap::IpPrefix& address) {
+  const NetlinkReply reply =
+      socket.Request(AddressRequest(RTM_DELADDR, 0, ifindex, address));
+  if (reply.error == EADDRNOTAVAIL) return absl::OkStatus();
+  return NetlinkStatus(reply,
+                       absl::StrCat(Interface(ifindex), ": delete address ",
+                                    address.ToString()));
+}
+
+absl::StatusOr<LinkInfo> GetLink(NetlinkSocket& socket, uint32_t ifindex) {
+  return RequestLink(socket,
+                     NetlinkMessage(RTM_GETLINK, 0, LinkHeader(ifindex)),
+                     Interface(ifindex));
+}
+
+absl::StatusOr<LinkInfo> GetLink(NetlinkSocket& socket,
+                                 absl::string_view name) {
+  const std::string subject = absl::StrCat("interface \"", name, "\"");
+  if (name.empty() || name.size() >= IFNAMSIZ) {
+    return MakeError(Reason::kDeviceNotFound,
+                     absl::StrCat(subject, ": no such device"));
+  }
+  NetlinkMessage message(RTM_GETLINK, 0, LinkHeader(0));
+  message.PutString(IFLA_IFNAME, name);
+  return RequestLink(socket, message, subject);
+}
+
+absl::StatusOr<RouteInfo> LookUpRoute(NetlinkSocket& socket,
+                                      const encap::IpAddress& remote,
+                                      const encap::IpAddress& local,
+                                      uint32_t ifindex, uint32_t mark) {
+  RouteInfo route;
+  const NetlinkReply reply = socket.Request(
+      RouteRequest(remote, local, ifindex, mark),
+      [&route](const nlmsghdr* answer) {
+        if (answer->nlmsg_type != RTM_NEWROUTE) return;
+        const auto attributes = Parse<RTA_MAX>(answer, sizeof(rtmsg));
+        if (const nlattr* a = attributes[RTA_OIF]) {
+          route.ifindex = nla_get_u32(a);
+        }
+        route.mtu = RouteMtu(attributes[RTA_METRICS]);
+      });
+  const std::string subject = absl::StrCat("route to ", remote.ToString());
+  if (MeansNoRoute(reply.error) || (reply.error == 0 && route.ifindex == 0)) {
+    return absl::NotFoundError(absl::StrCat(subject, ": ", reply.words));
+  }
+  RETURN_IF_ERROR(NetlinkStatus(reply, subject));
+  ASSIGN_OR_RETURN(const LinkInfo link, GetLink(socket, route.ifindex));
+  route.device = link.name;
+  if (route.mtu == 0) route.mtu = link.mtu;
+  return route;
+}
+
+absl::StatusOr<std::set<LocalAddress>> DumpAddresses(NetlinkSocket& socket) {
+  constexpr int kAttempts = 10;
+  NetlinkReply reply;
+  for (int i = 0; i < kAttempts; ++i) {
+    std::set<LocalAddress> addresses;
+    reply = socket.Request(NetlinkMessage(RTM_GETADDR, NLM_F_DUMP, ifaddrmsg{}),
+                           [&addresses](const nlmsghdr* answer) {
+                             const auto message = ReadAddressMessage(answer);
+                             if (message && message->usable)
+                               addresses.insert(message->address);
+                           });
+    if (reply.error == 0) return addresses;
+    if (reply.error != EAGAIN) break;
+  }
+  return NetlinkStatus(reply, "addresses of the host");
+}
+
+std::optional<AddressMessage> ReadAddressMessage(const nlmsghdr* message) {
+  if (message->nlmsg_type != RTM_NEWADDR &&
+      message->nlmsg_type != RTM_DELADDR) {
+    return std::nullopt;
+  }
+  const auto* header = static_cast<const ifaddrmsg*>(nlmsg_data(message));
+  const auto attributes = Parse<IFA_MAX>(message, sizeof(ifaddrmsg));
+  // On a point-to-point link IFA_ADDRESS is the other end.
+  const nlattr* value =
+      attributes[IFA_LOCAL] ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS];
+  if (value == nullptr) return std::nullopt;
+  const auto* bytes = static_cast<const uint8_t*>(nla_data(value));
+  AddressMessage result;
+  result.address.ifindex = header->ifa_index;
+  result.address.prefix.length = header->ifa_prefixlen;
+  if (header->ifa_family == AF_INET && nla_len(value) == 4) {
+    result.address.prefix.address = encap::IpAddress::V4(bytes);
+  } else if (header->ifa_family == AF_INET6 && nla_len(value) == 16) {
+    result.address.prefix.address = encap::IpAddress::V6(bytes);
+  } else {
+    return std::nullopt;
+  }
+  const uint32_t flags = attributes[IFA_FLAGS]
+                             ? nla_get_u32(attributes[IFA_FLAGS])
+                             : header->ifa_flags;
+  const bool waits =
+      (flags & IFA_F_TENTATIVE) != 0 && (flags & IFA_F_OPTIMISTIC) == 0;
+  result.usable = message->nlmsg_type == RTM_NEWADDR && !waits &&
+                  (flags & IFA_F_DADFAILED) == 0;
+  return result;
+}
+
+}  // namespace tunnel

@@ -1,0 +1,100 @@
+#include "tunnel/netlink/linux_link_control.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "tunnel/base/error.h"
+#include "tunnel/base/status_macros.h"
+#include "tunnel/netlink/link.h"
+
+namespace tunnel {
+
+absl::StatusOr<std::unique_ptr<LinuxLinkControl>> LinuxLinkControl::Create() {
+  ASSIGN_OR_RETURN(NetlinkSocket socket, NetlinkSocket::Open());
+  return std::unique_ptr<LinuxLinkControl>(
+      new LinuxLinkControl(std::move(socket)));
+}
+
+LinuxLinkControl::LinuxLinkControl(NetlinkSocket socket)
+    : socket_(std::move(socket)) {}
+
+LinuxLinkControl::~LinuxLinkControl() { StopMonitor(); }
+
+absl::Status LinuxLinkControl::SetUp(uint32_t ifindex, bool up) {
+  MutexLock lock(request_mu_);
+  return SetLinkUp(socket_, ifindex, up);
+}
+
+absl::Status LinuxLinkControl::SetMtu(uint32_t ifindex, uint32_t mtu_bytes) {
+  MutexLock lock(request_mu_);
+  return SetLinkMtu(socket_, ifindex, mtu_bytes);
+}
+
+absl::Status LinuxLinkControl::SetTxQueueLen(uint32_t ifindex,
+                                             uint32_t packets) {
+  MutexLock lock(request_mu_);
+  return SetLinkTxQueueLen(socket_, ifindex, packets);
+}
+
+absl::Status LinuxLinkControl::AddAddress(uint32_t ifindex,
+                                          const encap::IpPrefix& address) {
+  MutexLock lock(request_mu_);
+  return AddLinkAddress(socket_, ifindex, address);
+}
+
+absl::Status LinuxLinkControl::DeleteAddress(uint32_t ifindex,
+                                             const encap::IpPrefix& address) {
+  MutexLock lock(request_mu_);
+  return DeleteLinkAddress(socket_, ifindex, address);
+}
+
+uint32_t LinuxLinkControl::IndexOf(absl::string_view device) {
+  MutexLock lock(request_mu_);
+  const absl::StatusOr<LinkInfo> link = GetLink(socket_, device);
+  return link.ok() ? link->ifindex : 0;
+}
+
+bool LinuxLinkControl::IsLocalAddress(const encap::IpAddress& address) {
+  std::shared_ptr<const LinkMonitor> monitor;
+  {
+    MutexLock lock(monitor_mu_);
+    monitor = monitor_;
+  }
+  if (monitor != nullptr) return monitor->Has(address);
+  MutexLock lock(request_mu_);
+  const absl::StatusOr<std::set<LocalAddress>> addresses =
+      DumpAddresses(socket_);
+  return addresses.ok() && std::any_of(addresses->begin(), addresses->end(),
+                                       [&address](const LocalAddress& local) {
+                                         return local.prefix.address == address;
+                                       });
+}
+
+absl::StatusOr<RouteInfo> LinuxLinkControl::RouteTo(
+    const encap::IpAddress& remote, const encap::IpAddress& local,
+    uint32_t ifindex, uint32_t mark) {
+  MutexLock lock(request_mu_);
+  return LookUpRoute(socket_, remote, local, ifindex, mark);
+}
+
+absl::Status LinuxLinkControl::StartMonitor(
+    std::function<void(const LinkEvent&)> callback) {
+  MutexLock lock(monitor_mu_);
+  if (monitor_ != nullptr) {
+    return MakeError(Reason::kInvalidState, "a link monitor runs already");
+  }
+  ASSIGN_OR_RETURN(monitor_, LinkMonitor::Start(std::move(callback)));
+  return absl::OkStatus();
+}
+
+void LinuxLinkControl::StopMonitor() {
+  std::shared_ptr<LinkMonitor> monitor;
+  {
+    MutexLock lock(monitor_mu_);
+    monitor = std::move(monitor_);
+  }
+  if (monitor != nullptr) monitor->Stop();
+}
+
+}  // namespace tunnel

@@ -1,0 +1,232 @@
+#include "tunnel/netlink/memory_link_control.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "tunnel/base/error.h"
+#include "tunnel/base/status_macros.h"
+
+namespace tunnel {
+
+MemoryLinkControl::MemoryLinkControl() {
+  MutexLock lock(mu_);
+  interfaces_[1] = {.name = "eth0", .up = true};
+  default_route_ = RouteInfo{.ifindex = 1, .device = "eth0", .mtu = 1500};
+}
+
+MemoryLinkControl::~MemoryLinkControl() { StopMonitor(); }
+
+absl::Status MemoryLinkControl::Record(std::string call) {
+  calls_.push_back(std::move(call));
+  if (auto failure = failures_.extract(calls_.size())) return failure.mapped();
+  return absl::OkStatus();
+}
+
+absl::Status MemoryLinkControl::SetUp(uint32_t ifindex, bool up) {
+  MutexLock lock(mu_);
+  RETURN_IF_ERROR(Record(absl::StrCat(up ? "up " : "down ", ifindex)));
+  interfaces_[ifindex].up = up;
+  Queue({.kind = LinkEvent::Kind::kLink, .ifindex = ifindex});
+  return absl::OkStatus();
+}
+
+absl::Status MemoryLinkControl::SetMtu(uint32_t ifindex, uint32_t mtu_bytes) {
+  MutexLock lock(mu_);
+  RETURN_IF_ERROR(Record(absl::StrCat("mtu ", ifindex, " ", mtu_bytes)));
+  interfaces_[ifindex].mtu = mtu_bytes;
+  Queue({.kind = LinkEvent::Kind::kLink, .ifindex = ifindex});
+  return absl::OkStatus();
+}
+
+absl::Status MemoryLinkControl::SetTxQueueLen(uint32_t ifindex,
+                                              uint32_t packets) {
+  MutexLock lock(mu_);
+  RETURN_IF_ERROR(Record(absl::StrCat("txqueuelen ", ifindex, " ", packets)));
+  interfaces_[ifindex].tx_queue_len = packets;
+  Queue({.kind = LinkEvent::Kind::kLink, .ifindex = ifindex});
+  return absl::OkStatus();
+}
+
+absl::Status MemoryLinkControl::AddAddress(uint32_t ifindex,
+                                           const encap::IpPrefix& address) {
+  MutexLock lock(mu_);
+  RETURN_IF_ERROR(
+      Record(absl::StrCat("add ", ifindex, " ", address.ToString())));
+  if (interfaces_[ifindex].addresses.insert(address).second) {
+    Queue({.kind = LinkEvent::Kind::kAddress,
+           .ifindex = ifindex,
+           .address = address.address});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MemoryLinkControl::DeleteAddress(uint32_t ifindex,
+                                              const encap::IpPrefix& address) {
+  MutexLock lock(mu_);
+  RETURN_IF_ERROR(
+      Record(absl::StrCat("delete ", ifindex, " ", address.ToString())));
+  if (interfaces_[ifindex].addresses.erase(address) != 0) {
+    Queue({.kind = LinkEvent::Kind::kAddress,
+           .ifindex = ifindex,
+           .removed = true,
+           .address = address.address});
+  }
+  return absl::OkStatus();
+}
+
+uint32_t MemoryLinkControl::IndexOf(absl::string_view device) {
+  MutexLock lock(mu_);
+  for (const auto& [ifindex, interface] : interfaces_) {
+    if (!interface.name.empty() && interface.name == device) return ifindex;
+  }
+  return 0;
+}
+
+bool MemoryLinkControl::IsLocalAddress(const encap::IpAddress& address) {
+  MutexLock lock(mu_);
+  for (const auto& [ifindex, interface] : interfaces_) {
+    for (const encap::IpPrefix& prefix : interface.addresses) {
+      if (prefix.address == address) return true;
+    }
+  }
+  return false;
+}
+
+absl::StatusOr<RouteInfo> MemoryLinkControl::RouteTo(
+    const encap::IpAddress& remote, const encap::IpAddress& /*local*/,
+    uint32_t ifindex, uint32_t /*mark*/) {
+  MutexLock lock(mu_);
+  const auto it = routes_.find(remote);
+  const std::optional<RouteInfo>& route =
+      it != routes_.end() ? it->second : default_route_;
+  if (!route || (ifindex != 0 && ifindex != route->ifindex)) {
+    return absl::NotFoundError(
+        absl::StrCat("route to ", remote.ToString(), ": none"));
+  }
+  return *route;
+}
+
+absl::Status MemoryLinkControl::StartMonitor(
+    std::function<void(const LinkEvent&)> callback) {
+  if (monitor_.joinable()) {
+    return MakeError(Reason::kInvalidState, "a link monitor runs already");
+  }
+  {
+    MutexLock lock(mu_);
+    callback_ = std::move(callback);
+    stopping_ = false;
+  }
+  monitor_ = std::thread(&MemoryLinkControl::Run, this);
+  return absl::OkStatus();
+}
+
+void MemoryLinkControl::StopMonitor() {
+  if (!monitor_.joinable()) return;
+  {
+    MutexLock lock(mu_);
+    stopping_ = true;
+    changed_.NotifyAll();
+  }
+  monitor_.join();
+  MutexLock lock(mu_);
+  callback_ = nullptr;
+  events_.clear();
+}
+
+void MemoryLinkControl::Run() {
+  for (;;) {
+    LinkEvent event;
+    std::function<void(const LinkEvent&)> callback;
+    {
+      MutexLock lock(mu_);
+      while (events_.empty() && !stopping_) changed_.Wait(mu_);
+      if (stopping_) return;
+      event = std::move(events_.front());
+      events_.pop_front();
+      callback = callback_;
+    }
+    callback(event);
+  }
+}
+
+void MemoryLinkControl::Queue(LinkEvent event) {
+  if (!callback_) return;  // nobody watches
+  events_.push_back(std::move(event));
+  changed_.NotifyAll();
+}
+
+void MemoryLinkControl::AddInterface(uint32_t ifindex, absl::string_view name,
+                                     uint32_t mtu_bytes) {
+  MutexLock lock(mu_);
+  Interface& interface = interfaces_[ifindex];
+  interface.name = std::string(name);
+  interface.mtu = mtu_bytes;
+  Queue({.kind = LinkEvent::Kind::kLink, .ifindex = ifindex});
+}
+
+void MemoryLinkControl::RemoveInterface(uint32_t ifindex) {
+  MutexLock lock(mu_);
+  interfaces_.erase(ifindex);
+  Queue({.kind = LinkEvent::Kind::kLink, .ifindex = ifindex, .removed = true});
+}
+
+void MemoryLinkControl::AddLocalAddress(const encap::IpAddress& address,
+                                        uint32_t ifindex) {
+  const auto length = static_cast<uint8_t>(8 * address.bytes().size());
+  MutexLock lock(mu_);
+  interfaces_[ifindex].addresses.insert({address, length});
+  Queue({.kind = LinkEvent::Kind::kAddress,
+         .ifindex = ifindex,
+         .address = address});
+}
+
+void MemoryLinkControl::RemoveLocalAddress(const encap::IpAddress& address,
+                                           uint32_t ifindex) {
+  MutexLock lock(mu_);
+  std::erase_if(interfaces_[ifindex].addresses,
+                [&address](const encap::IpPrefix& prefix) {
+                  return prefix.address == address;
+                });
+  Queue({.kind = LinkEvent::Kind::kAddress,
+         .ifindex = ifindex,
+         .removed = true,
+         .address = address});
+}
+
+void MemoryLinkControl::SetRoute(const encap::IpAddress& remote,
+                                 std::optional<RouteInfo> route) {
+  MutexLock lock(mu_);
+  routes_[remote] = std::move(route);
+  Queue({.kind = LinkEvent::Kind::kRoute});
+}
+
+void MemoryLinkControl::SetDefaultRoute(std::optional<RouteInfo> route) {
+  MutexLock lock(mu_);
+  default_route_ = std::move(route);
+  Queue({.kind = LinkEvent::Kind::kRoute});
+}
+
+void MemoryLinkControl::Emit(const LinkEvent& event) {
+  MutexLock lock(mu_);
+  Queue(event);
+}
+
+void MemoryLinkControl::FailChange(size_t n, absl::Status status) {
+  MutexLock lock(mu_);
+  failures_[calls_.size() + n] = std::move(status);
+}
+
+std::vector<std::string> MemoryLinkControl::calls() const {
+  MutexLock lock(mu_);
+  return calls_;
+}
+
+std::optional<MemoryLinkControl::Interface> MemoryLinkControl::GetInterface(
+    uint32_t ifindex) const {
+  MutexLock lock(mu_);
+  const auto it = interfaces_.find(ifindex);
+  if (it == interfaces_.end()) return std::nullopt;
+  return it->second;
+}
+
+}  // namespace tunnel

@@ -1,0 +1,190 @@
+#include "tunnel/netlink/monitor.h"
+
+#include <linux/rtnetlink.h>
+#include <netlink/msg.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "tunnel/base/error.h"
+#include "tunnel/base/log.h"
+#include "tunnel/base/status_macros.h"
+
+namespace tunnel {
+namespace {
+
+constexpr std::array<int, 5> kGroups = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
+                                        RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
+                                        RTNLGRP_IPV6_ROUTE};
+constexpr int kReceiveBuffer = 4 << 20;              // bytes
+constexpr size_t kMessageBuffer = size_t{64} << 10;  // bytes
+constexpr std::chrono::milliseconds kReloadRetry(200);
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LinkMonitor>> LinkMonitor::Start(
+    Callback callback) {
+  // Subscribing before the first dump loses no change in between.
+  ASSIGN_OR_RETURN(NetlinkSocket events,
+                   NetlinkSocket::Subscribe(kGroups, kReceiveBuffer));
+  ASSIGN_OR_RETURN(NetlinkSocket requests, NetlinkSocket::Open());
+  UniqueFd stop(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!stop) {
+    return MakeError(Reason::kFdLimit, absl::StrCat("link monitor: eventfd: ",
+                                                    std::strerror(errno)));
+  }
+  std::unique_ptr<LinkMonitor> monitor(
+      new LinkMonitor(std::move(events), std::move(requests), std::move(stop),
+                      std::move(callback)));
+  RETURN_IF_ERROR(monitor->Reload());
+  monitor->thread_ = std::thread(&LinkMonitor::Run, monitor.get());
+  return monitor;
+}
+
+LinkMonitor::LinkMonitor(NetlinkSocket events, NetlinkSocket requests,
+                         UniqueFd stop, Callback callback)
+    : events_(std::move(events)),
+      requests_(std::move(requests)),
+      stop_(std::move(stop)),
+      callback_(std::move(callback)),
+      buffer_(kMessageBuffer) {}
+
+LinkMonitor::~LinkMonitor() { Stop(); }
+
+void LinkMonitor::Stop() {
+  if (!thread_.joinable()) return;
+  const uint64_t one = 1;
+  while (write(stop_.get(), &one, sizeof(one)) < 0 && errno == EINTR) {
+  }
+  thread_.join();
+}
+
+bool LinkMonitor::Has(const encap::IpAddress& address) const {
+  MutexLock lock(mu_);
+  return std::any_of(view_.begin(), view_.end(),
+                     [&address](const LocalAddress& local) {
+                       return local.prefix.address == address;
+                     });
+}
+
+void LinkMonitor::Run() {
+  pthread_setname_np(pthread_self(), "link-monitor");
+  bool stale = false;  // the view lacks changes
+  for (;;) {
+    std::array<pollfd, 2> fds = {pollfd{events_.fd(), POLLIN, 0},
+                                 pollfd{stop_.get(), POLLIN, 0}};
+    const int timeout = stale ? static_cast<int>(kReloadRetry.count()) : -1;
+    if (poll(fds.data(), fds.size(), timeout) < 0 && errno != EINTR) return;
+    if (fds[1].revents != 0) return;
+    std::vector<LinkEvent> events;
+    if (!ReadEvents(events)) stale = true;
+    if (stale) {
+      if (const absl::Status status = Reload(); !status.ok()) {
+        LogWarning("link monitor can not read the addresses",
+                   {{"error", std::string(status.message())}});
+        continue;
+      }
+      stale = false;
+      events = {LinkEvent{}};  // kResync
+    }
+    for (const LinkEvent& event : events) callback_(event);
+  }
+}
+
+bool LinkMonitor::ReadEvents(std::vector<LinkEvent>& events) {
+  bool complete = true;
+  for (;;) {
+    const ssize_t n =
+        recv(events_.fd(), buffer_.data(), buffer_.size(), MSG_TRUNC);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == ENOBUFS) {
+      complete = false;
+      continue;
+    }
+    if (n <= 0) return complete;
+    if (static_cast<size_t>(n) > buffer_.size()) {
+      complete = false;
+      continue;
+    }
+    int left = static_cast<int>(n);
+    for (auto* message = reinterpret_cast<nlmsghdr*>(buffer_.data());
+         nlmsg_ok(message, left); message = nlmsg_next(message, &left)) {
+      Take(message, events);
+    }
+  }
+}
+
+void LinkMonitor::Take(const nlmsghdr* message,
+                       std::vector<LinkEvent>& events) {
+  switch (message->nlmsg_type) {
+    case RTM_NEWLINK:
+    case RTM_DELLINK:
+      return TakeLink(message, events);
+    case RTM_NEWADDR:
+    case RTM_DELADDR:
+      return TakeAddress(message, events);
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE:
+      for (const LinkEvent& event : events) {
+        if (event.kind == LinkEvent::Kind::kRoute) return;
+      }
+      events.push_back({.kind = LinkEvent::Kind::kRoute});
+      return;
+    default:
+      return;
+  }
+}
+
+void LinkMonitor::TakeLink(const nlmsghdr* message,
+                           std::vector<LinkEvent>& events) {
+  const auto* header = static_cast<const ifinfomsg*>(nlmsg_data(message));
+  // A bridge announces its ports with messages of its own family.
+  if (header->ifi_family != AF_UNSPEC) return;
+  LinkEvent event{.kind = LinkEvent::Kind::kLink,
+                  .ifindex = static_cast<uint32_t>(header->ifi_index),
+                  .removed = message->nlmsg_type == RTM_DELLINK};
+  if (event.removed) {
+    MutexLock lock(mu_);
+    std::erase_if(view_, [&event](const LocalAddress& local) {
+      return local.ifindex == event.ifindex;
+    });
+  }
+  events.push_back(std::move(event));
+}
+
+void LinkMonitor::TakeAddress(const nlmsghdr* message,
+                              std::vector<LinkEvent>& events) {
+  const std::optional<AddressMessage> read = ReadAddressMessage(message);
+  if (!read) return;
+  {
+    MutexLock lock(mu_);
+    if (read->usable) {
+      view_.insert(read->address);
+    } else {
+      view_.erase(read->address);
+    }
+  }
+  events.push_back({.kind = LinkEvent::Kind::kAddress,
+                    .ifindex = read->address.ifindex,
+                    .removed = !read->usable,
+                    .address = read->address.prefix.address});
+}
+
+absl::Status LinkMonitor::Reload() {
+  ASSIGN_OR_RETURN(std::set<LocalAddress> fresh, DumpAddresses(requests_));
+  MutexLock lock(mu_);
+  view_ = std::move(fresh);
+  return absl::OkStatus();
+}
+
+}  // namespace tunnel

@@ -1,0 +1,68 @@
+// LinkMonitor: watches links, addresses and routes from a thread of its own,
+// and keeps the set of local addresses.
+//
+// Has() may be called by any thread, Stop() by one at a time and not by the
+// callback.
+
+#ifndef TUNNEL_NETLINK_MONITOR_H_
+#define TUNNEL_NETLINK_MONITOR_H_
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "encap/address.h"
+#include "tunnel/base/unique_fd.h"
+#include "tunnel/netlink/link.h"
+#include "tunnel/netlink/link_control.h"
+#include "tunnel/netlink/netlink_socket.h"
+#include "tunnel/sync/mutex.h"
+
+namespace tunnel {
+
+class LinkMonitor {
+ public:
+  using Callback = std::function<void(const LinkEvent&)>;
+
+  // Watches the namespace of the calling thread. The view is complete when it
+  // returns. Of many route changes that wait together one is reported. Errors:
+  // FD_LIMIT, NETLINK_ERROR.
+  static absl::StatusOr<std::unique_ptr<LinkMonitor>> Start(Callback callback);
+  // Stops.
+  ~LinkMonitor();
+
+  // Returns when the last callback has. Idempotent; the view is old afterwards.
+  void Stop();
+
+  // True when the host can send from `address`.
+  bool Has(const encap::IpAddress& address) const;
+
+ private:
+  LinkMonitor(NetlinkSocket events, NetlinkSocket requests, UniqueFd stop,
+              Callback callback);
+
+  void Run();
+  // Reads all that waits. False when events have been lost.
+  bool ReadEvents(std::vector<LinkEvent>& events);
+  // Turns one message into events, and into a change of the view.
+  void Take(const nlmsghdr* message, std::vector<LinkEvent>& events);
+  void TakeLink(const nlmsghdr* message, std::vector<LinkEvent>& events);
+  void TakeAddress(const nlmsghdr* message, std::vector<LinkEvent>& events);
+  absl::Status Reload();
+
+  NetlinkSocket events_;
+  NetlinkSocket requests_;
+  const UniqueFd stop_;
+  const Callback callback_;
+  std::vector<uint8_t> buffer_;
+  mutable Mutex mu_;
+  std::set<LocalAddress> view_ ABSL_GUARDED_BY(mu_);
+  std::thread thread_;
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_NETLINK_MONITOR_H_

@@ -1,0 +1,93 @@
+// NetlinkSocket, NetlinkMessage: a NETLINK_ROUTE socket and a request on it,
+// over libnl, whose types stay out of this header.
+
+#ifndef TUNNEL_NETLINK_NETLINK_SOCKET_H_
+#define TUNNEL_NETLINK_NETLINK_SOCKET_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+struct nl_sock;
+struct nl_msg;
+struct nlmsghdr;
+
+namespace tunnel {
+
+// A request under construction. Running out of memory ends the program.
+class NetlinkMessage {
+ public:
+  // `type` is RTM_*, `flags` NLM_F_*; NLM_F_REQUEST and NLM_F_ACK are added.
+  // `header` is the fixed part (ifinfomsg, ifaddrmsg, rtmsg).
+  template <typename Header>
+  NetlinkMessage(int type, int flags, const Header& header)
+      : NetlinkMessage(type, flags, &header, sizeof(header)) {}
+
+  void Put(int attribute, std::span<const uint8_t> value);
+  void PutU32(int attribute, uint32_t value);
+  void PutString(int attribute, absl::string_view value);
+
+  nl_msg* get() const { return message_.get(); }
+
+ private:
+  struct Free {
+    void operator()(nl_msg* message) const;
+  };
+  NetlinkMessage(int type, int flags, const void* header, size_t size);
+
+  std::unique_ptr<nl_msg, Free> message_;
+};
+
+// What the kernel said to a request.
+struct NetlinkReply {
+  int error = 0;      // errno; 0: done
+  std::string words;  // of the kernel (extended ACK) or of strerror; empty if 0
+};
+
+// Not thread-safe. Belongs to the network namespace of the thread that opened
+// it.
+class NetlinkSocket {
+ public:
+  // Errors: FD_LIMIT, NETLINK_ERROR.
+  static absl::StatusOr<NetlinkSocket> Open();
+
+  // For a watcher: gets the messages of `groups` (RTNLGRP_*), does not block,
+  // and has a receive buffer of `receive_buffer` bytes where allowed.
+  static absl::StatusOr<NetlinkSocket> Subscribe(std::span<const int> groups,
+                                                 int receive_buffer);
+
+  NetlinkSocket(NetlinkSocket&&) = default;
+  NetlinkSocket& operator=(NetlinkSocket&&) = default;
+
+  int fd() const;
+
+  // Sends, and waits for the answer; `on_message` sees each message of it. A
+  // dump during which something changed is EAGAIN: ask again.
+  NetlinkReply Request(
+      const NetlinkMessage& message,
+      const std::function<void(const nlmsghdr*)>& on_message = nullptr);
+
+ private:
+  struct Free {
+    void operator()(nl_sock* socket) const;
+  };
+  explicit NetlinkSocket(nl_sock* socket) : socket_(socket) {}
+
+  std::unique_ptr<nl_sock, Free> socket_;
+};
+
+// The status for a reply: OK; DEVICE_NOT_FOUND for ENODEV, MISSING_CAPABILITY
+// for EPERM, else NETLINK_ERROR. `subject` is what was asked ("gre0: set MTU").
+absl::Status NetlinkStatus(const NetlinkReply& reply,
+                           absl::string_view subject);
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_NETLINK_NETLINK_SOCKET_H_
