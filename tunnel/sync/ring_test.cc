@@ -1,0 +1,118 @@
+#include "tunnel/sync/ring.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <random>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace tunnel {
+namespace {
+
+TEST(SpscRing, RoundsCapacityUp) {
+  EXPECT_EQ(SpscRing<int>(0).capacity(), 1u);
+  EXPECT_EQ(SpscRing<int>(1).capacity(), 1u);
+  EXPECT_EQ(SpscRing<int>(5).capacity(), 8u);
+  EXPECT_EQ(SpscRing<int>(64).capacity(), 64u);
+}
+
+TEST(SpscRing, RefusesWhenFullAndKeepsTheItem) {
+  SpscRing<std::unique_ptr<int>> ring(2);
+  EXPECT_TRUE(ring.Push(std::make_unique<int>(1)));
+  EXPECT_TRUE(ring.Push(std::make_unique<int>(2)));
+  auto third = std::make_unique<int>(3);
+  EXPECT_FALSE(ring.Push(third));
+  ASSERT_NE(third, nullptr);
+  std::unique_ptr<int> got;
+  EXPECT_TRUE(ring.Pop(got));
+  EXPECT_EQ(*got, 1);
+  EXPECT_TRUE(ring.Push(third));
+  EXPECT_EQ(third, nullptr);
+}
+
+TEST(SpscRing, PeekLeavesTheItem) {
+  SpscRing<int> ring(4);
+  EXPECT_EQ(ring.Peek(), nullptr);
+  ring.Push(7);
+  ASSERT_NE(ring.Peek(), nullptr);
+  EXPECT_EQ(*ring.Peek(), 7);
+  int got = 0;
+  EXPECT_TRUE(ring.Pop(got));
+  EXPECT_EQ(got, 7);
+  EXPECT_FALSE(ring.Pop(got));
+  EXPECT_EQ(got, 7);
+}
+
+TEST(SpscRing, BatchesStopAtFullAndAtEmpty) {
+  SpscRing<int> ring(4);
+  std::array<int, 6> in = {1, 2, 3, 4, 5, 6};
+  EXPECT_EQ(ring.PushBatch(in), 4u);
+  std::array<int, 6> out{};
+  EXPECT_EQ(ring.PopBatch(out), 4u);
+  EXPECT_EQ(out, (std::array<int, 6>{1, 2, 3, 4, 0, 0}));
+  EXPECT_EQ(ring.PopBatch(out), 0u);
+}
+
+// Against a deque, with a fixed seed.
+TEST(SpscRing, BehavesAsABoundedQueue) {
+  SpscRing<int> ring(8);
+  std::deque<int> model;
+  std::mt19937 random(5);
+  for (int i = 0; i < 20'000; ++i) {
+    if (random() % 2 == 0) {
+      const bool pushed = ring.Push(int{i});
+      ASSERT_EQ(pushed, model.size() < ring.capacity());
+      if (pushed) model.push_back(i);
+    } else {
+      int got = -1;
+      const bool popped = ring.Pop(got);
+      ASSERT_EQ(popped, !model.empty());
+      if (!popped) continue;
+      ASSERT_EQ(got, model.front());
+      model.pop_front();
+    }
+  }
+}
+
+struct Wide {
+  std::array<uint64_t, 6> words{};
+};
+
+// Items of several words arrive whole, once and in order.
+TEST(SpscRing, CarriesWholeItemsBetweenThreads) {
+  constexpr uint64_t kItems = 200'000;
+  SpscRing<Wide> ring(64);
+  std::thread producer([&] {
+    std::array<Wide, 7> batch;
+    for (uint64_t next = 0; next < kItems;) {
+      size_t n = 0;
+      for (; n < batch.size() && next + n < kItems; ++n) {
+        batch[n].words.fill(next + n);
+      }
+      const size_t pushed = ring.PushBatch(std::span(batch).first(n));
+      next += pushed;
+      if (pushed == 0) std::this_thread::yield();
+    }
+  });
+  std::array<Wide, 5> batch;
+  uint64_t expected = 0, torn = 0;
+  while (expected < kItems) {
+    const size_t n = ring.PopBatch(batch);
+    if (n == 0) std::this_thread::yield();
+    for (size_t i = 0; i < n; ++i, ++expected) {
+      for (uint64_t word : batch[i].words) torn += word != expected;
+    }
+  }
+  producer.join();
+  EXPECT_EQ(torn, 0u);
+  EXPECT_EQ(ring.Peek(), nullptr);
+}
+
+}  // namespace
+}  // namespace tunnel
