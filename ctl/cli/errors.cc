@@ -48,7 +48,7 @@ constexpr ReasonInfo kReasons[] = {
      "ask who interrupted, then try again"},
     {"SHUTTING_DOWN", "UNAVAILABLE", kExitUnavailable,
      "the daemon is stopping and takes no more changes",
-     "wait for its restart: 'systemctl status tunneld'"},
+     "call again when it has been started anew"},
     {"TUNNEL_NOT_FOUND", "NOT_FOUND", kExitNotFound,
      "there is no tunnel of this name",
      "'tunnelctl list -o name' prints the names"},
@@ -79,8 +79,6 @@ constexpr ReasonInfo kReasons[] = {
      "'tunnelctl help' lists the commands"},
     {"DAEMON_UNREACHABLE", "UNAVAILABLE", kExitUnavailable,
      "no daemon answers at the target",
-     "start it with 'systemctl start tunneld', or name another with --target "
-     "or "
      "TUNNELCTL_TARGET"},
     {"SOCKET_PERMISSION", "PERMISSION_DENIED", kExitNoPermission,
      "this user may not connect to the socket of the daemon",

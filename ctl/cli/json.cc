@@ -5,7 +5,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "google/protobuf/util/json_util.h"
+#include "google/protobuf/util/type_resolver_util.h"
 
 namespace tunnel::ctl::cli {
 namespace {
@@ -57,6 +60,32 @@ void AppendEscaped(std::string* out, char c) {
         out->push_back(c);
       }
   }
+}
+
+// Proto3 JSON by way of the wire form, in which maps can be put in the order of
+// their keys: the same message always gives the same text.
+bool ToJson(const google::protobuf::Message& message, bool pretty,
+            std::string* json) {
+  namespace util = google::protobuf::util;
+  static util::TypeResolver* const resolver =
+      util::NewTypeResolverForDescriptorPool(
+          "type.googleapis.com",
+          google::protobuf::DescriptorPool::generated_pool());
+  std::string wire;
+  {
+    google::protobuf::io::StringOutputStream stream(&wire);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    if (!message.SerializeToCodedStream(&coded)) return false;
+  }
+  util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  options.add_whitespace = pretty;
+  return util::BinaryToJsonString(
+             resolver,
+             "type.googleapis.com/" + message.GetDescriptor()->full_name(),
+             wire, json, options)
+      .ok();
 }
 
 }  // namespace
@@ -115,15 +144,9 @@ JsonWriter& JsonWriter::Bool(bool value) {
 
 JsonWriter& JsonWriter::Message(const google::protobuf::Message& message) {
   StartValue();
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  options.add_whitespace = pretty_;
   std::string json;
   // Fails only for a malformed Any or Timestamp; the object is then empty.
-  if (!google::protobuf::util::MessageToJsonString(message, &json, options)
-           .ok()) {
-    json = "{}";
-  }
+  if (!ToJson(message, pretty_, &json)) json = "{}";
   absl::string_view rest = absl::StripSuffix(json, "\n");
   const std::string indent(has_members_.size(), ' ');
   for (size_t end; (end = rest.find('\n')) != absl::string_view::npos;) {

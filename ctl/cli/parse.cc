@@ -111,8 +111,12 @@ class Parser {
           "'tunnelctl help' lists the commands");
     }
     const std::string& next = args_[command_at_ + 1];
-    return Fail(absl::StrCat("unknown command '", first, " ", next, "'",
-                             DidYouMean(next, second)),
+    const std::string nearest = Nearest(next, second);
+    const std::string near =
+        nearest.empty()
+            ? ""
+            : absl::StrCat("; did you mean '", first, " ", nearest, "'?");
+    return Fail(absl::StrCat("unknown command '", first, " ", next, "'", near),
                 "'tunnelctl help' lists the commands");
   }
 
