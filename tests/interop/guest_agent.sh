@@ -18,6 +18,7 @@ set_up_eth0() {
     echo 0 > $dir/accept_dad
     echo 0 > $dir/accept_ra
   done
+  echo "0 2147483647" > /proc/sys/net/ipv4/ping_group_range
   ip link add eth0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0 \
     ageing_time 0
   ip link set vec0 up

@@ -9,7 +9,7 @@ import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
-from tests.interop import tcp_end
+from tests.interop import far_end
 from tests.interop.linux_peer import LinuxPeer
 from tests.lib import lab, namespace, runner, traffic, wire
 from tests.lib.daemon import Daemon
@@ -53,22 +53,23 @@ class Linux(unittest.TestCase):
         for family, suffix in (("4", "/24"), ("6", "/64 nodad")):
             cls.space.batch(["addr add %s%s dev peer0" % (
                 lab.outer(n, family, 1), suffix) for n in numbers])
-        cls.peer.run("ip -batch - <<'END'\n" + "\n".join(
-            "addr add %s%s dev eth0" % (lab.outer(n, f, 2), s) for n in numbers
-            for f, s in (("4", "/24"), ("6", "/64 nodad"))) + "\nEND")
         cls.peer.run("modprobe -a ipip sit ip6_tunnel ip_gre ip6_gre")
-        cls.peer.start("exec /usr/bin/python3 " + cls.peer.share(tcp_end.__file__))
+        lines = ["addr add %s%s dev eth0" % (lab.outer(n, f, 2), s) for n in numbers
+                 for f, s in (("4", "/24"), ("6", "/64 nodad"))]
+        lines += cls.link_lines()
+        cls.peer.run("ip -batch - <<'END'\n%s\nEND" % "\n".join(lines))
+        cls.peer.start("exec /usr/bin/python3 " + cls.peer.share(far_end.__file__))
         cls.daemon = Daemon(cls.space)
         cls.capture = wire.Capture(cls.space, "peer0")
         cls.judged = None
-        wait_until(cls.tcp_end_answers, 20, "the TCP end in the peer answers")
+        wait_until(cls.far_end_answers, 20, "the far end answers")
 
     @classmethod
-    def tcp_end_answers(cls):
+    def far_end_answers(cls):
         address = lab.outer(1, "4", 2)
         with traffic.open_socket(cls.space, address, socket.SOCK_STREAM) as probe:
             probe.settimeout(1)
-            return probe.connect_ex((address, tcp_end.PORT)) == 0
+            return probe.connect_ex((address, far_end.PORT)) == 0
 
     @classmethod
     def tearDownClass(cls):
@@ -76,31 +77,34 @@ class Linux(unittest.TestCase):
         cls.peer.stop()
         cls.space.delete()
 
-    def set_up(self, number, name, mode, outer, options, theirs, carries):
-        ours, other = lab.outer(number, outer, 1), lab.outer(number, outer, 2)
-        kind, _, rest = theirs.partition(" ")
-        lines = ["set -e", "ip link add %s type %s local %s remote %s %s" % (
-            name, kind, other, ours, rest), "ip link set %s up" % name]
-        for family in carries:
-            suffix = "/24" if family == "4" else "/64 nodad"
-            lines.append("ip addr add %s%s dev %s" % (
-                lab.inner(number, family, 2), suffix, name))
-        self.peer.run("\n".join(lines))
-        self.daemon.ctl("create %s mode %s local %s remote %s %s %s" % (
-            name, mode, ours, other, options, lab.inner_words(number, carries, 1)))
+    @classmethod
+    def link_lines(cls):
+        """The far ends of all cases, as lines for `ip -batch`."""
+        for number, (name, _, outer, _, theirs, carries) in enumerate(CASES, 1):
+            kind, _, rest = theirs.partition(" ")
+            yield "link add %s type %s local %s remote %s %s" % (
+                name, kind, lab.outer(number, outer, 2), lab.outer(number, outer, 1),
+                rest)
+            yield "link set %s up" % name
+            for family in carries:
+                yield "addr add %s%s dev %s" % (
+                    lab.inner(number, family, 2),
+                    "/24" if family == "4" else "/64 nodad", name)
 
     def check(self, number, name, mode, outer, options, theirs, carries):
-        self.set_up(number, name, mode, outer, options, theirs, carries)
+        self.daemon.ctl("create %s mode %s local %s remote %s %s %s" % (
+            name, mode, lab.outer(number, outer, 1), lab.outer(number, outer, 2),
+            options, lab.inner_words(number, carries, 1)))
         for family in carries:
             target = lab.inner(number, family, 2)
             for size in (56, 1200):
                 self.assertEqual(
                     traffic.ping(self.space, target, 3, size, 0.02), 3, (family, size))
             connection = traffic.open_socket(self.space, target, socket.SOCK_STREAM)
-            tcp_end.exchange(connection, target, SIZE)
-        pings = ["ping -n -q -c 2 -i 0.1 -W 2 " + lab.inner(number, f, 1)
-                 for f in carries]
-        self.peer.run("set -e\n" + "\n".join(pings))
+            far_end.exchange(connection, target, SIZE)
+            ask = traffic.open_socket(self.space, target, socket.SOCK_STREAM)
+            replies = far_end.ask_ping(ask, target, lab.inner(number, family, 1))
+            self.assertEqual(replies, 3)
         self.assertEqual(self.daemon.stats(name)["drops"], {})
 
     def test_wire_holds_no_bad_packet(self):
