@@ -79,6 +79,7 @@ constexpr ReasonInfo kReasons[] = {
      "'tunnelctl help' lists the commands"},
     {"DAEMON_UNREACHABLE", "UNAVAILABLE", kExitUnavailable,
      "no daemon answers at the target",
+     "start tunneld, or say where it listens with --target or "
      "TUNNELCTL_TARGET"},
     {"SOCKET_PERMISSION", "PERMISSION_DENIED", kExitNoPermission,
      "this user may not connect to the socket of the daemon",
