@@ -31,12 +31,14 @@ uint64_t SumPortable(const uint8_t* p, size_t size) noexcept {
 }
 
 // The one place that knows which implementation sums.
-constexpr auto kSumBytes = &SumPortable;
+inline uint64_t SumBytes(const uint8_t* p, size_t size) noexcept {
+  return SumPortable(p, size);
+}
 
 }  // namespace
 
 uint16_t PartialSum(std::span<const uint8_t> bytes) noexcept {
-  return FoldSum(kSumBytes(bytes.data(), bytes.size()));
+  return FoldSum(SumBytes(bytes.data(), bytes.size()));
 }
 
 uint16_t PseudoHeaderSumV4(const uint8_t* source, const uint8_t* destination,

@@ -52,7 +52,7 @@ class OuterTemplate {
   void BuildGre(const EncapConfig& config, uint8_t* header);
   void WriteGre(PacketBuffer& packet, const OuterFields& fields) const noexcept;
 
-  alignas(64) std::array<uint8_t, kImageLen> image_{};
+  std::array<uint8_t, kImageLen> image_{};
   // Sum of the IPv4 header with all fields of OuterFields and the total length
   // at zero.
   uint16_t ipv4_sum_ = 0;
