@@ -1,0 +1,181 @@
+#include "tunnel/tun/linux_tun.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tunnel/base/error.h"
+#include "tunnel/base/unique_fd.h"
+#include "tunnel/netlink/netns_for_test.h"
+
+namespace tunnel {
+namespace {
+
+// UDP 10.9.0.2:1000 -> 10.9.0.1:2000, "hello", checksum absent.
+std::vector<uint8_t> UdpToHost() {
+  return {0x45, 0,    0, 33, 0, 0,  0x40, 0,   64,  17,   0x26,
+          0xb8, 10,   9, 0,  2, 10, 9,    0,   1,   0x03, 0xe8,
+          0x07, 0xd0, 0, 13, 0, 0,  'h',  'e', 'l', 'l',  'o'};
+}
+
+struct Slot {
+  std::array<uint8_t, 4096> storage{};
+  encap::PacketBuffer buffer{storage, 128, storage.size() - 128};
+};
+
+UniqueFd UdpSocket(const char* address, uint16_t port) {
+  UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in name{};
+  name.sin_family = AF_INET;
+  name.sin_port = htons(port);
+  inet_pton(AF_INET, address, &name.sin_addr);
+  EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&name), sizeof(name)),
+            0);
+  return fd;
+}
+
+bool WaitReadable(int fd) {
+  pollfd p{fd, POLLIN, 0};
+  return poll(&p, 1, 2000) == 1;
+}
+
+TEST(LinuxTunErrorTest, SaysWhatToDoWithoutTheNode) {
+  LinuxTunFactory factory("/nonexistent/tun");
+  const absl::Status status = factory.Open({.name = "t0"}).status();
+  EXPECT_EQ(GetReason(status), Reason::kTunUnavailable);
+  EXPECT_NE(status.message().find("modprobe tun"), absl::string_view::npos);
+  EXPECT_EQ(GetErrorDetail(status)->metadata.at("path"), "/nonexistent/tun");
+}
+
+TEST(LinuxTunErrorTest, MapsEachErrno) {
+  EXPECT_EQ(GetReason(TunNodeError(EACCES, "p")), Reason::kTunUnavailable);
+  EXPECT_EQ(GetReason(TunNodeError(ENODEV, "p")), Reason::kTunUnavailable);
+  EXPECT_EQ(GetReason(TunNodeError(EMFILE, "p")), Reason::kFdLimit);
+  const absl::Status capability = TunAttachError(EPERM, "t0", 0);
+  EXPECT_EQ(GetReason(capability), Reason::kMissingCapability);
+  EXPECT_EQ(GetErrorDetail(capability)->metadata.at("capability"),
+            "CAP_NET_ADMIN");
+  for (const int error : {EBUSY, EEXIST}) {
+    const absl::Status taken = TunAttachError(error, "t0", 0);
+    EXPECT_EQ(GetReason(taken), Reason::kNameInUse);
+    EXPECT_EQ(GetErrorDetail(taken)->metadata.at("name"), "t0");
+  }
+  EXPECT_EQ(GetReason(TunAttachError(ENFILE, "t0", 3)), Reason::kFdLimit);
+  EXPECT_EQ(GetReason(TunAttachError(EINVAL, "t0", 0)),
+            Reason::kKernelFeatureMissing);
+}
+
+TEST(LinuxTunErrorTest, RefusesNamesThatTheKernelWouldChange) {
+  LinuxTunFactory factory;
+  for (const char* name : {"", "gre%d", "a-name-that-is-too-long"}) {
+    const absl::Status status = factory.Open({.name = name}).status();
+    EXPECT_EQ(GetReason(status), Reason::kFieldInvalid) << name;
+  }
+  EXPECT_EQ(GetReason(factory.Open({.name = "t0", .queues = 0}).status()),
+            Reason::kFieldInvalid);
+}
+
+class LinuxTunTest : public NetnsTest {};
+
+TEST_F(LinuxTunTest, CarriesPacketsBothWays) {
+  LinuxTunFactory factory;
+  auto device = factory.Open({.name = "t0"});
+  ASSERT_TRUE(device.ok()) << device.status();
+  EXPECT_EQ((*device)->ifindex(), IfIndex("t0"));
+  Ip("addr add 10.9.0.1/30 dev t0");
+  Ip("link set t0 up");
+  const UniqueFd udp = UdpSocket("10.9.0.1", 2000);
+  TunQueue& queue = (*device)->queue(0);
+
+  Slot out;
+  const std::vector<uint8_t> packet = UdpToHost();
+  std::copy(packet.begin(), packet.end(), out.buffer.data());
+  out.buffer.Trim(packet.size());
+  ASSERT_EQ(queue.Write(out.buffer), TunQueue::WriteResult::kOk);
+  ASSERT_TRUE(WaitReadable(udp.get()));
+  std::array<char, 64> text{};
+  sockaddr_in from{};
+  socklen_t len = sizeof(from);
+  ASSERT_EQ(recvfrom(udp.get(), text.data(), text.size(), 0,
+                     reinterpret_cast<sockaddr*>(&from), &len),
+            5);
+  EXPECT_STREQ(text.data(), "hello");
+
+  // The kernel sends other packets too (IPv6 router solicitations).
+  ASSERT_EQ(sendto(udp.get(), "world!", 6, 0,
+                   reinterpret_cast<sockaddr*>(&from), sizeof(from)),
+            6);
+  bool seen = false;
+  while (!seen && WaitReadable(queue.fd())) {
+    std::array<Slot, 4> slots;
+    std::array<encap::PacketBuffer, 4> buffers = {
+        slots[0].buffer, slots[1].buffer, slots[2].buffer, slots[3].buffer};
+    const auto result = queue.ReadBatch(buffers);
+    for (size_t i = 0; i < result.packets; ++i) {
+      if (buffers[i].size() != 34 || buffers[i].data()[9] != 17) continue;
+      seen = true;
+      EXPECT_EQ(buffers[i].headroom(), 128U);
+      EXPECT_EQ(std::string(buffers[i].data() + 28, buffers[i].data() + 34),
+                "world!");
+      EXPECT_FALSE(buffers[i].hint().needs_checksum);
+    }
+  }
+  EXPECT_TRUE(seen);
+}
+
+TEST_F(LinuxTunTest, RefusesATakenName) {
+  LinuxTunFactory factory;
+  const auto device = factory.Open({.name = "t0"});
+  ASSERT_TRUE(device.ok()) << device.status();
+  const absl::Status same = factory.Open({.name = "t0"}).status();
+  EXPECT_EQ(GetReason(same), Reason::kNameInUse) << same;
+  EXPECT_EQ(GetErrorDetail(same)->metadata.at("name"), "t0");
+  EXPECT_EQ(GetReason(factory.Open({.name = "lo"}).status()),
+            Reason::kNameInUse);
+}
+
+TEST_F(LinuxTunTest, DestructionRemovesTheDevice) {
+  LinuxTunFactory factory;
+  for (const bool ethernet : {false, true}) {
+    auto device =
+        factory.Open({.name = "t0", .ethernet = ethernet, .queues = 4});
+    ASSERT_TRUE(device.ok()) << device.status();
+    EXPECT_EQ((*device)->queue_count(), 4U);
+    device->reset();
+  }
+  EXPECT_TRUE(factory.Open({.name = "t0"}).ok());
+}
+
+TEST_F(LinuxTunTest, WriteIsRefusedWhileTheLinkIsDown) {
+  LinuxTunFactory factory;
+  auto device = factory.Open({.name = "t0"}).value();
+  Slot slot;
+  const std::vector<uint8_t> packet = UdpToHost();
+  std::copy(packet.begin(), packet.end(), slot.buffer.data());
+  slot.buffer.Trim(packet.size());
+  EXPECT_EQ(device->queue(0).Write(slot.buffer),
+            TunQueue::WriteResult::kRefused);
+}
+
+TEST_F(LinuxTunTest, SaysThatADeletedDeviceIsGone) {
+  LinuxTunFactory factory;
+  auto device = factory.Open({.name = "t0", .queues = 2}).value();
+  Ip("link set t0 up");
+  Ip("link del t0");
+  for (size_t i = 0; i < 2; ++i) {
+    Slot slot;
+    const auto result = device->queue(i).ReadBatch({&slot.buffer, 1});
+    EXPECT_TRUE(result.gone);
+    EXPECT_EQ(slot.buffer.size(), slot.storage.size() - 128);
+    EXPECT_EQ(device->queue(i).Write(slot.buffer),
+              TunQueue::WriteResult::kGone);
+  }
+}
+
+}  // namespace
+}  // namespace tunnel
