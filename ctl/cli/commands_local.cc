@@ -8,9 +8,14 @@
 #include "ctl/cli/help.h"
 #include "ctl/cli/json.h"
 #include "ctl/cli/suggest.h"
-#include "ctl/cli/version.h"
+#include "ctl/version.h"
 
 namespace tunnel::ctl::cli {
+namespace {
+
+constexpr absl::string_view kApiVersion = "tunnel.v1";
+
+}  // namespace
 
 int RunHelp(Session& session) {
   const std::vector<std::string>& words = session.invocation().operands;

@@ -102,7 +102,7 @@ _tunnelctl() {
     esac
   done
   values=
-  if [[ -n $command && ($count -ge 1 || $prev == -*) ]] &&
+  if [[ $prev == -* || $count -ge 1 || $command == 'lock show' ]] &&
       _tunnelctl_value "$prev"; then
     COMPREPLY=($(compgen -W "$values" -- "$cur"))
     return

@@ -147,6 +147,13 @@ class Parser {
     return false;
   }
 
+  // Whether some word of the command may stand without its dashes.
+  bool TakesWords() const {
+    return absl::c_any_of(Words(), [this](const WordInfo& word) {
+      return Takes(command(), word) && !word.flag_only;
+    });
+  }
+
   bool Operand(const std::string& token) {
     if (!TakesOperand()) {
       return Fail(absl::StrCat("'", token, "' is one word too many"));
@@ -189,6 +196,7 @@ class Parser {
 
   bool BareWord(const std::string& token) {
     const WordInfo* word = FindWord(command(), token);
+    if (word == nullptr && !TakesWords()) return Operand(token);
     if (word == nullptr) return UnknownWord("word", "", token);
     if (word->flag_only) {
       return Fail(absl::StrCat("write '--", token, "' for '", token, "'"));
