@@ -224,7 +224,9 @@ TEST(ConfigLock, CancelledHolderLearnsItAtTheNextCheck) {
 TEST(ConfigLock, RefusesMoreWaitersThanItsLimit) {
   ConfigLock lock(2);
   auto holder = lock.Enter(Ask("holder"));
-  Party a(lock, Ask("a")), b(lock, Ask("b"));
+  Party a(lock, Ask("a"));
+  AwaitWaiters(lock, 1);
+  Party b(lock, Ask("b"));
   AwaitWaiters(lock, 2);
   const auto got = lock.Enter(Ask("c"));
   EXPECT_EQ(GetReason(got.status()), Reason::kConfigLockQueueFull);

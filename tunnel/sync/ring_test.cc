@@ -15,15 +15,19 @@
 namespace tunnel {
 namespace {
 
+// Rings live on the heap here: GCC 12 misplaces over-aligned objects on the
+// fake stack of AddressSanitizer.
+
 TEST(SpscRing, RoundsCapacityUp) {
-  EXPECT_EQ(SpscRing<int>(0).capacity(), 1u);
-  EXPECT_EQ(SpscRing<int>(1).capacity(), 1u);
-  EXPECT_EQ(SpscRing<int>(5).capacity(), 8u);
-  EXPECT_EQ(SpscRing<int>(64).capacity(), 64u);
+  EXPECT_EQ(std::make_unique<SpscRing<int>>(0)->capacity(), 1u);
+  EXPECT_EQ(std::make_unique<SpscRing<int>>(1)->capacity(), 1u);
+  EXPECT_EQ(std::make_unique<SpscRing<int>>(5)->capacity(), 8u);
+  EXPECT_EQ(std::make_unique<SpscRing<int>>(64)->capacity(), 64u);
 }
 
 TEST(SpscRing, RefusesWhenFullAndKeepsTheItem) {
-  SpscRing<std::unique_ptr<int>> ring(2);
+  const auto owned = std::make_unique<SpscRing<std::unique_ptr<int>>>(2);
+  auto& ring = *owned;
   EXPECT_TRUE(ring.Push(std::make_unique<int>(1)));
   EXPECT_TRUE(ring.Push(std::make_unique<int>(2)));
   auto third = std::make_unique<int>(3);
@@ -37,7 +41,8 @@ TEST(SpscRing, RefusesWhenFullAndKeepsTheItem) {
 }
 
 TEST(SpscRing, PeekLeavesTheItem) {
-  SpscRing<int> ring(4);
+  const auto owned = std::make_unique<SpscRing<int>>(4);
+  auto& ring = *owned;
   EXPECT_EQ(ring.Peek(), nullptr);
   ring.Push(7);
   ASSERT_NE(ring.Peek(), nullptr);
@@ -50,7 +55,8 @@ TEST(SpscRing, PeekLeavesTheItem) {
 }
 
 TEST(SpscRing, BatchesStopAtFullAndAtEmpty) {
-  SpscRing<int> ring(4);
+  const auto owned = std::make_unique<SpscRing<int>>(4);
+  auto& ring = *owned;
   std::array<int, 6> in = {1, 2, 3, 4, 5, 6};
   EXPECT_EQ(ring.PushBatch(in), 4u);
   std::array<int, 6> out{};
@@ -61,7 +67,8 @@ TEST(SpscRing, BatchesStopAtFullAndAtEmpty) {
 
 // Against a deque, with a fixed seed.
 TEST(SpscRing, BehavesAsABoundedQueue) {
-  SpscRing<int> ring(8);
+  const auto owned = std::make_unique<SpscRing<int>>(8);
+  auto& ring = *owned;
   std::deque<int> model;
   std::mt19937 random(5);
   for (int i = 0; i < 20'000; ++i) {
@@ -87,7 +94,8 @@ struct Wide {
 // Items of several words arrive whole, once and in order.
 TEST(SpscRing, CarriesWholeItemsBetweenThreads) {
   constexpr uint64_t kItems = 200'000;
-  SpscRing<Wide> ring(64);
+  const auto owned = std::make_unique<SpscRing<Wide>>(64);
+  auto& ring = *owned;
   std::thread producer([&] {
     std::array<Wide, 7> batch;
     for (uint64_t next = 0; next < kItems;) {
