@@ -140,7 +140,9 @@ NetlinkMessage RouteRequest(const encap::IpAddress& remote,
   rtmsg header{};
   header.rtm_family = Family(remote);
   header.rtm_dst_len = static_cast<uint8_t>(8 * remote.bytes().size());
-  const bool from = local.family() == remote.family() && !local.IsUnspecified();
+  // With an IPv6 source address the kernel takes the interface as a wish only.
+  const bool from = local.family() == remote.family() &&
+                    !local.IsUnspecified() && !(remote.is_v6() && ifindex != 0);
   if (from) header.rtm_src_len = header.rtm_dst_len;
   NetlinkMessage message(RTM_GETROUTE, 0, header);
   message.Put(RTA_DST, remote.bytes());

@@ -170,6 +170,16 @@ TEST_F(LinuxLinkControlTest, LooksUpRoutesByMarkSourceAndInterface) {
   EXPECT_EQ(links_->RouteTo(remote, {}, 0, 5)->ifindex, vc);
   EXPECT_EQ(links_->RouteTo(remote, Address("10.9.9.9"), 0, 0)->ifindex, vc);
   EXPECT_EQ(links_->RouteTo(remote, {}, vc, 0)->ifindex, vc);
+  Ip("addr add fd00::1/64 dev va nodad");
+  Ip("addr add fd01::1/64 dev vc nodad");
+  Ip("-6 route add fd05::/16 dev va metric 1");
+  Ip("-6 route add fd05::/16 dev vc metric 4000");
+  EXPECT_EQ(
+      links_->RouteTo(Address("fd05::9"), Address("fd00::1"), 0, 0)->ifindex,
+      va_);
+  EXPECT_EQ(
+      links_->RouteTo(Address("fd05::9"), Address("fd00::1"), vc, 0)->ifindex,
+      vc);
   EXPECT_EQ(links_->RouteTo(remote, {}, 9999, 0).status().code(),
             absl::StatusCode::kNotFound);
 }

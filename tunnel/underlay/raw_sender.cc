@@ -124,8 +124,11 @@ size_t RawSender::Batch::AddressV6(Slot& slot, msghdr& header,
   header.msg_namelen = sizeof(slot.to.v6);
   in6_pktinfo info{};
   info.ipi6_ifindex = packet.route->ifindex;
-  std::memcpy(&info.ipi6_addr,
-              packet.packet->data() + encap::ConstIpv6Header::kSource, 16);
+  // With a source address the kernel takes the interface as a wish only.
+  if (packet.route->ifindex == 0) {
+    std::memcpy(&info.ipi6_addr,
+                packet.packet->data() + encap::ConstIpv6Header::kSource, 16);
+  }
   return PutControl(slot.control.data(), IPPROTO_IPV6, IPV6_PKTINFO, info);
 }
 

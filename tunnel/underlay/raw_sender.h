@@ -22,7 +22,8 @@ class RawSender {
   ~RawSender();
 
   // As Transport::SendBatch(). The route is looked up with the outer source
-  // address, so that source routing rules hold. Each packet must be a whole
+  // address, so that source routing rules hold (not for IPv6 with an ifindex:
+  // the kernel has one or the other). Each packet must be a whole
   // outer IP header at least and begin with the version of its route.
   size_t SendBatch(std::span<OutgoingPacket> packets) noexcept;
 
