@@ -164,6 +164,7 @@ void ReadPrefixes(const v1::Tunnel& tunnel, EndpointConfig& config,
     if (const auto prefix = encap::IpPrefix::Parse(text)) {
       config.addresses.push_back(*prefix);
     } else {
+      config.addresses.emplace_back();  // keeps the indices of those behind
       faults.AddInvalid(
           absl::StrCat("addresses[", i, "]"),
           absl::StrCat("\"", absl::CHexEscape(text),
