@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "encap/bytes.h"
 #include "encap/checksum.h"
 #include "encap/dscp_ecn.h"
 #include "encap/wire/gre.h"
@@ -45,10 +46,23 @@ bool GreChecksumIsRight(const PacketBuffer& packet,
   return sum == 0xffff;
 }
 
+// The sources that RFC 4213 3.6 lists: multicast, IPv4-mapped, and ::/96 with
+// the loopback address but without the unspecified one, from which a host asks
+// whether its address is taken.
+bool Ipv6SourceIsMartian(const uint8_t* source) noexcept {
+  if (source[0] == 0xff) return true;
+  if ((LoadRaw<uint64_t>(source) | LoadRaw<uint16_t>(source + 8)) != 0) {
+    return false;
+  }
+  const auto group = LoadRaw<uint16_t>(source + 10);
+  const auto last = LoadRaw<uint32_t>(source + 12);
+  return group == 0xffff || (group == 0 && last != 0);
+}
+
 bool SourceIsMartian(const uint8_t* ip, IpFamily family) noexcept {
   return family == IpFamily::kV4
              ? ConstIpv4Header(ip).source().IsMartianSource()
-             : ConstIpv6Header(ip).source().IsMartianSource();
+             : Ipv6SourceIsMartian(ip + ConstIpv6Header::kSource);
 }
 
 void MoveHint(SegmentHint& hint, uint16_t pulled) noexcept {

@@ -38,7 +38,8 @@ class Decapsulator {
   // reason `packet` and `state` are unchanged. Errors: kTruncated (the hint
   // outside the payload too), kBadIpHeader, kBadGreChecksum, kUnknownProtocol,
   // kKeyMissing, kKeyUnexpected, kKeyMismatch, kOutOfOrder, kEcnIllegal,
-  // kMartianSource (not for kGretap, where 0.0.0.0 and :: have their uses).
+  // kMartianSource (RFC 1812 5.3.7, RFC 4213 3.6; not for kGretap, where a
+  // host may ask for an address from 0.0.0.0).
   DropReason Decapsulate(PacketBuffer& packet, const OuterInfo& outer,
                          InputState& state) const noexcept;
 

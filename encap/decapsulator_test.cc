@@ -300,11 +300,22 @@ TEST(DecapsulatorTest, JudgesTheInnerPacket) {
   SetOuterEcn(liar, 0);
   EXPECT_EQ(Receive(Peer(config), liar).reason, DropReason::kBadIpHeader);
 
-  for (const char* source : {"::", "::1", "ff02::1"}) {
+  const std::pair<const char*, DropReason> sources[] = {
+      {"::", DropReason::kNone},
+      {"::1", DropReason::kMartianSource},
+      {"ff02::1", DropReason::kMartianSource},
+      {"::10.0.0.1", DropReason::kMartianSource},
+      {"::ffff:10.0.0.1", DropReason::kMartianSource},
+      {"::fffe:10.0.0.1", DropReason::kNone},
+      {"64:ff9b::10.0.0.1", DropReason::kNone},
+      {"0:0:0:0:1::1", DropReason::kNone},
+      {"fe80::1", DropReason::kNone},
+  };
+  for (const auto& [source, reason] : sources) {
     Bytes p = Outer(config, InnerV6());
     const IpAddress a = Addr(source);
     std::copy(a.bytes().begin(), a.bytes().end(), p.begin() + 28);
-    EXPECT_EQ(Receive(Peer(config), p).reason, DropReason::kMartianSource);
+    EXPECT_EQ(Receive(Peer(config), p).reason, reason) << source;
   }
 }
 
