@@ -20,16 +20,9 @@ absl::Status NameInUse(absl::string_view name, absl::string_view by) {
 
 }  // namespace
 
-absl::StatusOr<ChangeResult> ManagerImpl::Create(const CallContext& call,
-                                                 const EndpointConfig& config,
-                                                 const ChangeOptions& options) {
-  RETURN_IF_ERROR(Validate(config));
-  ASSIGN_OR_RETURN(const ConfigSection section, Enter(call, options));
-  section.SetStep("check");
-  ChangeResult result;
-  result.timing.lock_wait = section.lock_wait();
-  if (tunnels_.count(config.name) != 0)
-    return NameInUse(config.name, "another tunnel");
+absl::Status ManagerImpl::CheckNameFree(const ConfigSection&,
+                                        const std::string& name) {
+  if (tunnels_.count(name) != 0) return NameInUse(name, "another tunnel");
   if (tunnels_.size() >= options_.max_tunnels) {
     return MakeError(
         Reason::kTunnelLimit,
@@ -38,27 +31,18 @@ absl::StatusOr<ChangeResult> ManagerImpl::Create(const CallContext& call,
             " tunnels, which is the limit; delete some or raise --max_tunnels"),
         {{"limit", absl::StrCat(options_.max_tunnels)}});
   }
-  if (platform_.links.IndexOf(config.name) != 0) {
-    return NameInUse(config.name,
+  if (platform_.links.IndexOf(name) != 0) {
+    return NameInUse(name,
                      "a network interface that is not a tunnel of this daemon");
   }
-  ASSIGN_OR_RETURN(Wiring wiring, Plan(config, 0));
-  RETURN_IF_ERROR(CheckPairFree(section, wiring, nullptr));
-  result.changes = Diff(EndpointConfig{}, config);
+  return absl::OkStatus();
+}
 
-  section.SetStep("prepare");
-  const SteadyTime start = SteadyNow();
-  if (options.validate_only) {
-    result.validated_only = true;
-    result.tunnel.config = config;
-    result.tunnel.etag = Etag(config);
-    result.tunnel.effective_mtu = wiring.underlay.effective_mtu;
-    result.tunnel.mtu_reason = wiring.underlay.mtu_reason;
-    result.tunnel.overhead = encap::EncapOverhead(config.encap);
-    result.tunnel.oper_reason = "not created: validate_only";
-    return result;
-  }
-  RETURN_IF_ERROR(section.CheckInterrupt());
+// The record with its device, link settings and reserved pair: all but the
+// commit.
+absl::StatusOr<std::unique_ptr<TunnelRecord>> ManagerImpl::Build(
+    const ConfigSection& section, Wiring wiring) {
+  const EndpointConfig& config = wiring.config;
   const size_t workers = pool_->size();
   TunFactory::Request request;
   request.name = config.name;
@@ -80,22 +64,38 @@ absl::StatusOr<ChangeResult> ManagerImpl::Create(const CallContext& call,
   wiring.underlay = EvaluateUnderlay(config, wiring.underlay_ifindex, ifindex);
   wiring.variant = BuildVariant(*tunnel->endpoint, wiring,
                                 std::make_shared<FlowContexts>(workers));
-
-  std::vector<EndpointKey> reserved;
-  absl::Status status =
-      ReservePair(section, wiring, *tunnel->endpoint, reserved);
-  if (status.ok()) status = section.CommitPoint();
-  if (!status.ok()) {
-    for (const EndpointKey& key : reserved) table_.Release(section, key);
-    qsbr_.Wait();  // a worker may have met the reserved entry
-    table_.Reclaim(section);
-    return status;
-  }
-
+  RETURN_IF_ERROR(ReserveAndCommit(section, wiring, *tunnel->endpoint));
   link.Keep();
-  result.timing.prepare = Since(start);
   tunnel->wiring = std::move(wiring);
   tunnel->create_time = absl::Now();
+  return tunnel;
+}
+
+absl::StatusOr<ChangeResult> ManagerImpl::Create(const CallContext& call,
+                                                 const EndpointConfig& config,
+                                                 const ChangeOptions& options) {
+  RETURN_IF_ERROR(Validate(config));
+  ASSIGN_OR_RETURN(const ConfigSection section, Enter(call, options));
+  section.SetStep("check");
+  RETURN_IF_ERROR(CheckNameFree(section, config.name));
+  ASSIGN_OR_RETURN(Wiring wiring, Plan(config, 0));
+  RETURN_IF_ERROR(CheckPairFree(section, wiring, nullptr));
+  ChangeResult result;
+  result.timing.lock_wait = section.lock_wait();
+  result.changes = Diff(EndpointConfig{}, config);
+  if (options.validate_only) {
+    result.validated_only = true;
+    result.tunnel = PlannedView(wiring);
+    result.tunnel.oper_reason = "not created: validate_only";
+    return result;
+  }
+
+  section.SetStep("prepare");
+  const SteadyTime start = SteadyNow();
+  RETURN_IF_ERROR(section.CheckInterrupt());
+  ASSIGN_OR_RETURN(std::unique_ptr<TunnelRecord> tunnel,
+                   Build(section, std::move(wiring)));
+  result.timing.prepare = Since(start);
   ExecuteEstablish(section, path(), *tunnel, result.timing);
   TunnelRecord& record = *tunnel;
   tunnels_[config.name] = std::move(tunnel);

@@ -199,18 +199,25 @@ absl::Status ManagerImpl::CheckPairFree(const ConfigSection& section,
   return absl::OkStatus();
 }
 
-absl::Status ManagerImpl::ReservePair(const ConfigSection& section,
-                                      const Wiring& wiring,
-                                      const Endpoint& owner,
-                                      std::vector<EndpointKey>& reserved) {
+absl::Status ManagerImpl::ReserveAndCommit(const ConfigSection& section,
+                                           const Wiring& wiring,
+                                           const Endpoint& owner) {
+  std::vector<EndpointKey> reserved;
+  absl::Status status;
   for (const EndpointKey& key : wiring.keys) {
     if (table_.Holder(section, key) == &owner) continue;  // kept from before
     if (const Endpoint* holder = table_.Reserve(section, key, owner)) {
-      return PairInUse(key, *holder);
+      status = PairInUse(key, *holder);
+      break;
     }
     reserved.push_back(key);
   }
-  return absl::OkStatus();
+  if (status.ok()) status = section.CommitPoint();
+  if (status.ok()) return status;
+  for (const EndpointKey& key : reserved) table_.Release(section, key);
+  qsbr_.Wait();  // a worker may have met a reserved entry
+  table_.Reclaim(section);
+  return status;
 }
 
 absl::Status ManagerImpl::PrepareLink(const ConfigSection& section,
@@ -230,15 +237,20 @@ absl::Status ManagerImpl::PrepareLink(const ConfigSection& section,
   return link.SetAddresses(old_config.addresses, to.config.addresses);
 }
 
-TunnelView ManagerImpl::View(const TunnelRecord& tunnel) const {
-  const Wiring& wiring = tunnel.wiring;
+TunnelView ManagerImpl::PlannedView(const Wiring& wiring) {
   TunnelView view;
   view.config = wiring.config;
   view.etag = Etag(wiring.config);
-  view.ifindex = tunnel.endpoint->device().ifindex();
   view.effective_mtu = wiring.underlay.effective_mtu;
   view.mtu_reason = wiring.underlay.mtu_reason;
   view.overhead = encap::EncapOverhead(wiring.config.encap);
+  return view;
+}
+
+TunnelView ManagerImpl::View(const TunnelRecord& tunnel) {
+  const Wiring& wiring = tunnel.wiring;
+  TunnelView view = PlannedView(wiring);
+  view.ifindex = tunnel.endpoint->device().ifindex();
   view.generation = tunnel.generation;
   view.create_time = tunnel.create_time;
   view.update_time = tunnel.update_time;

@@ -84,7 +84,9 @@ class ManagerImpl {
                                        const ChangeOptions& options);
   // INVALID_STATE when the device of the tunnel has gone.
   static absl::Status CheckNotFailed(const TunnelRecord& tunnel);
-  TunnelView View(const TunnelRecord& tunnel) const;
+  static TunnelView View(const TunnelRecord& tunnel);
+  // Of a tunnel that is only planned: spec, MTU and overhead.
+  static TunnelView PlannedView(const Wiring& wiring);
   // Counts a committed change and tells readers and watchers.
   void Commit(const ConfigSection&, TunnelRecord& tunnel);
   // Tells them of a change of state that no operator asked for.
@@ -94,9 +96,15 @@ class ManagerImpl {
   absl::StatusOr<uint32_t> ResolveDevice(const EndpointConfig& config);
   absl::Status CheckPairFree(const ConfigSection& section, const Wiring& wiring,
                              const Endpoint* self) const;
-  absl::Status ReservePair(const ConfigSection& section, const Wiring& wiring,
-                           const Endpoint& owner,
-                           std::vector<EndpointKey>& reserved);
+  // Takes the pair and crosses the commit line; on an error the table is as it
+  // was.
+  absl::Status ReserveAndCommit(const ConfigSection& section,
+                                const Wiring& wiring, const Endpoint& owner);
+  absl::Status CheckNameFree(const ConfigSection&, const std::string& name);
+  absl::StatusOr<std::unique_ptr<TunnelRecord>> Build(
+      const ConfigSection& section, Wiring wiring);
+  absl::Status ChangeTo(const ConfigSection& section, TunnelRecord& tunnel,
+                        Wiring next, ChangeTiming& timing);
   // What routes and addresses say for this config; `own_ifindex` is the
   // tunnel's interface (0: not made yet).
   UnderlayState EvaluateUnderlay(const EndpointConfig& config,

@@ -41,17 +41,55 @@ absl::Status CheckFixedFields(const EndpointConfig& from,
 
 }  // namespace
 
+// All that can fail of a change to `next`, up to and over the commit line; then
+// the steps. On an error the tunnel is as it was.
+absl::Status ManagerImpl::ChangeTo(const ConfigSection& section,
+                                   TunnelRecord& tunnel, Wiring next,
+                                   ChangeTiming& timing) {
+  section.SetStep("prepare");
+  const SteadyTime start = SteadyNow();
+  Endpoint& endpoint = *tunnel.endpoint;
+  const uint32_t ifindex = endpoint.device().ifindex();
+  const RewirePlan plan = PlanRewire(tunnel.wiring, next);
+  next.variant =
+      BuildVariant(endpoint, next,
+                   plan == RewirePlan::kPublish
+                       ? tunnel.wiring.variant->contexts
+                       : std::make_shared<FlowContexts>(pool_->size()));
+  LinkChanges link(platform_.links, ifindex);
+  RETURN_IF_ERROR(PrepareLink(section, link, &tunnel.wiring, next));
+  // Up can fail, so it comes before the commit line; down takes routes with it
+  // that no way back could restore, so it comes after.
+  const bool was_up = tunnel.wiring.config.admin_up;
+  const bool is_up = next.config.admin_up;
+  if (is_up) RETURN_IF_ERROR(link.SetUp(was_up, true));
+  RETURN_IF_ERROR(ReserveAndCommit(section, next, endpoint));
+  link.Keep();
+  timing.prepare = Since(start);
+  ExecuteRewire(section, path(), tunnel, std::move(next), plan, timing);
+  if (was_up && !is_up) {
+    if (const absl::Status down = platform_.links.SetUp(ifindex, false);
+        !down.ok()) {
+      LogError(
+          "the interface could not be set down; its packets are dropped all "
+          "the same",
+          {{"tunnel", tunnel.name()}, {"cause", std::string(down.message())}});
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ChangeResult> ManagerImpl::Update(
     const CallContext& call, absl::string_view name,
     const TunnelManager::Edit& edit, const ChangeOptions& options) {
   ASSIGN_OR_RETURN(const ConfigSection section, Enter(call, options));
   section.SetStep("check");
-  ChangeResult result;
-  result.timing.lock_wait = section.lock_wait();
   ASSIGN_OR_RETURN(TunnelRecord * tunnel, Lookup(section, name, options));
   ASSIGN_OR_RETURN(const EndpointConfig config, edit(tunnel->wiring.config));
   RETURN_IF_ERROR(CheckFixedFields(tunnel->wiring.config, config));
   RETURN_IF_ERROR(Validate(config));
+  ChangeResult result;
+  result.timing.lock_wait = section.lock_wait();
   result.validated_only = options.validate_only;
   if (config == tunnel->wiring.config) {
     result.no_op = true;
@@ -59,57 +97,15 @@ absl::StatusOr<ChangeResult> ManagerImpl::Update(
     return result;
   }
   RETURN_IF_ERROR(CheckNotFailed(*tunnel));
-  Endpoint& endpoint = *tunnel->endpoint;
-  const uint32_t ifindex = endpoint.device().ifindex();
-  ASSIGN_OR_RETURN(Wiring next, Plan(config, ifindex));
-  RETURN_IF_ERROR(CheckPairFree(section, next, &endpoint));
+  ASSIGN_OR_RETURN(Wiring next,
+                   Plan(config, tunnel->endpoint->device().ifindex()));
+  RETURN_IF_ERROR(CheckPairFree(section, next, tunnel->endpoint.get()));
   result.changes = Diff(tunnel->wiring.config, config);
   if (options.validate_only) {
-    result.tunnel = View(*tunnel);
-    result.tunnel.config = config;
-    result.tunnel.etag = Etag(config);
-    result.tunnel.effective_mtu = next.underlay.effective_mtu;
-    result.tunnel.mtu_reason = next.underlay.mtu_reason;
+    result.tunnel = PlannedView(next);
     return result;
   }
-
-  section.SetStep("prepare");
-  const SteadyTime start = SteadyNow();
-  const RewirePlan plan = PlanRewire(tunnel->wiring, next);
-  next.variant =
-      BuildVariant(endpoint, next,
-                   plan == RewirePlan::kPublish
-                       ? tunnel->wiring.variant->contexts
-                       : std::make_shared<FlowContexts>(pool_->size()));
-  LinkChanges link(platform_.links, ifindex);
-  RETURN_IF_ERROR(PrepareLink(section, link, &tunnel->wiring, next));
-  // Up can fail, so it comes before the commit line; down takes routes with it
-  // that no way back could restore, so it comes after.
-  const bool was_up = tunnel->wiring.config.admin_up;
-  if (config.admin_up) RETURN_IF_ERROR(link.SetUp(was_up, true));
-
-  std::vector<EndpointKey> reserved;
-  absl::Status status = ReservePair(section, next, endpoint, reserved);
-  if (status.ok()) status = section.CommitPoint();
-  if (!status.ok()) {
-    for (const EndpointKey& key : reserved) table_.Release(section, key);
-    qsbr_.Wait();  // a worker may have met the reserved entry
-    table_.Reclaim(section);
-    return status;
-  }
-
-  link.Keep();
-  result.timing.prepare = Since(start);
-  ExecuteRewire(section, path(), *tunnel, std::move(next), plan, result.timing);
-  if (was_up && !config.admin_up) {
-    if (const absl::Status down = platform_.links.SetUp(ifindex, false);
-        !down.ok()) {
-      LogError(
-          "the interface could not be set down; its packets are dropped all "
-          "the same",
-          {{"tunnel", tunnel->name()}, {"cause", std::string(down.message())}});
-    }
-  }
+  RETURN_IF_ERROR(ChangeTo(section, *tunnel, std::move(next), result.timing));
   Commit(section, *tunnel);
   result.tunnel = View(*tunnel);
   return result;

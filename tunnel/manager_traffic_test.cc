@@ -1,0 +1,182 @@
+// Packets, the underlay and the manager together.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tunnel/base/error.h"
+#include "tunnel/manager_fixture.h"
+
+namespace tunnel {
+namespace {
+
+using ManagerTrafficTest = ManagerFixture;
+
+TEST_F(ManagerTrafficTest, PacketsThatWaitDuringAPauseAreSentAfterIt) {
+  ASSERT_TRUE(Create(Gre("gre0")).ok());
+  ASSERT_TRUE(tun_.Inject("gre0", 0, InnerPacket(1)));
+  ASSERT_TRUE(Eventually([&] { return wire_.sent() == 1; }));
+  ASSERT_TRUE(manager_->Pause(call_, "gre0", {}).ok());
+  for (uint8_t i = 0; i < 20; ++i)
+    ASSERT_TRUE(tun_.Inject("gre0", i % 2, InnerPacket(i)));
+  std::this_thread::sleep_for(milliseconds(50));
+  EXPECT_EQ(wire_.sent(), 1u);
+  EXPECT_EQ(manager_->Get("gre0")->oper_state, OperState::kPaused);
+  ASSERT_TRUE(manager_->Resume(call_, "gre0", {}).ok());
+  EXPECT_TRUE(Eventually([&] { return wire_.sent() == 21; }));
+}
+
+TEST_F(ManagerTrafficTest, APauseWithALimitEndsByItself) {
+  ASSERT_TRUE(Create(Gre("gre0")).ok());
+  ASSERT_TRUE(manager_->Pause(call_, "gre0", {}, milliseconds(30)).ok());
+  EXPECT_TRUE(Eventually([&] { return !manager_->Get("gre0")->paused; }));
+  EXPECT_EQ(manager_->Get("gre0")->oper_state, OperState::kUp);
+}
+
+TEST_F(ManagerTrafficTest, ADetachedTunnelReceivesNothingAndKeepsItsPair) {
+  ASSERT_TRUE(Create(Gre("gre0")).ok());
+  ASSERT_TRUE(tun_.Inject("gre0", 0, InnerPacket(1)));
+  std::vector<uint8_t> outer;
+  ASSERT_TRUE(Eventually([&] { return wire_.sent() == 1; }));
+  std::vector<uint8_t> reply = {0x45, 0, 0, 52, 0,   0, 0, 0, 64, 47, 0, 0,
+                                192,  0, 2, 2,  192, 0, 2, 1, 0,  0,  8, 0};
+  const std::vector<uint8_t> inner = InnerPacket(3);
+  reply.insert(reply.end(), inner.begin(), inner.end());
+  uint32_t sum = 0;
+  for (int i = 0; i < 20; i += 2) sum += (reply[i] << 8) | reply[i + 1];
+  sum = (sum & 0xffff) + (sum >> 16);
+  reply[10] = static_cast<uint8_t>(~sum >> 8);
+  reply[11] = static_cast<uint8_t>(~sum);
+
+  ASSERT_TRUE(wire_.Inject(0, reply));
+  const auto delivered = tun_.Take("gre0", seconds(10));
+  ASSERT_TRUE(delivered.has_value());
+  EXPECT_EQ(delivered->bytes, inner);
+
+  ASSERT_TRUE(manager_->Detach(call_, "gre0", {}).ok());
+  ASSERT_TRUE(wire_.Inject(0, reply));
+  const size_t no_tunnel = static_cast<size_t>(encap::DropReason::kNoTunnel);
+  EXPECT_TRUE(Eventually(
+      [&] { return manager_->Stats({})->unmatched_drops[no_tunnel] == 1; }));
+  EXPECT_FALSE(tun_.Take("gre0", milliseconds(20)).has_value());
+  EXPECT_EQ(GetReason(Create(Gre("gre1")).status()),
+            Reason::kEndpointPairInUse);
+
+  ASSERT_TRUE(manager_->Attach(call_, "gre0", {}).ok());
+  ASSERT_TRUE(wire_.Inject(1, reply));
+  EXPECT_TRUE(tun_.Take("gre0", seconds(10)).has_value());
+  const auto stats = manager_->Stats({"gre0"});
+  EXPECT_EQ(stats->tunnels[0].counters.receive_packets, 2u);
+  EXPECT_EQ(stats->tunnels[0].counters.transmit_packets, 1u);
+}
+
+TEST_F(ManagerTrafficTest, WithoutItsLocalAddressATunnelSendsNothing) {
+  ASSERT_TRUE(Create(Gre("gre0")).ok());
+  links_.RemoveLocalAddress(Address("192.0.2.1"));
+  ASSERT_TRUE(Eventually(
+      [&] { return manager_->Get("gre0")->oper_state == OperState::kDown; }));
+  EXPECT_NE(manager_->Get("gre0")->oper_reason.find("192.0.2.1"),
+            std::string::npos);
+  ASSERT_TRUE(tun_.Inject("gre0", 0, InnerPacket(1)));
+  const size_t no_route = static_cast<size_t>(encap::DropReason::kNoRoute);
+  EXPECT_TRUE(Eventually([&] {
+    return manager_->Stats({})->tunnels[0].counters.transmit_drops[no_route] ==
+           1;
+  }));
+  EXPECT_EQ(wire_.sent(), 0u);
+  links_.AddLocalAddress(Address("192.0.2.1"));
+  ASSERT_TRUE(Eventually(
+      [&] { return manager_->Get("gre0")->oper_state == OperState::kUp; }));
+  ASSERT_TRUE(tun_.Inject("gre0", 0, InnerPacket(2)));
+  EXPECT_TRUE(Eventually([&] { return wire_.sent() == 1; }));
+}
+
+TEST_F(ManagerTrafficTest, ARouteIntoTheTunnelItselfStopsIt) {
+  ASSERT_TRUE(Create(Gre("gre0")).ok());
+  const uint32_t ifindex = manager_->Get("gre0")->ifindex;
+  links_.SetRoute(Address("192.0.2.2"), RouteInfo{ifindex, "gre0", 1476});
+  EXPECT_TRUE(Eventually(
+      [&] { return manager_->Get("gre0")->oper_state == OperState::kDown; }));
+  links_.SetRoute(Address("192.0.2.2"), RouteInfo{1, "eth0", 1400});
+  EXPECT_TRUE(Eventually(
+      [&] { return manager_->Get("gre0")->oper_state == OperState::kUp; }));
+  EXPECT_EQ(manager_->Get("gre0")->effective_mtu, 1376u);
+  EXPECT_EQ(links_.GetInterface(ifindex)->mtu, 1376u);
+}
+
+TEST_F(ManagerTrafficTest, ARemovedDeviceFailsThatTunnelAlone) {
+  ASSERT_TRUE(Create(Gre("gre0")).ok());
+  ASSERT_TRUE(Create(Gre("gre1", "192.0.2.3")).ok());
+  const uint32_t ifindex = manager_->Get("gre0")->ifindex;
+  tun_.Vanish("gre0");
+  LinkEvent event;
+  event.kind = LinkEvent::Kind::kLink;
+  event.ifindex = ifindex;
+  event.removed = true;
+  links_.Emit(event);
+  ASSERT_TRUE(Eventually(
+      [&] { return manager_->Get("gre0")->oper_state == OperState::kFailed; }));
+  EXPECT_EQ(manager_->Get("gre1")->oper_state, OperState::kUp);
+  EXPECT_EQ(
+      GetReason(
+          Edit("gre0", [](EndpointConfig& c) { c.encap.ttl = 3; }).status()),
+      Reason::kInvalidState);
+  ASSERT_TRUE(manager_->DeleteTunnel(call_, "gre0", {}).ok());
+  EXPECT_TRUE(Create(Gre("gre0")).ok());
+}
+
+TEST_F(ManagerTrafficTest, RefusesMoreTunnelsThanTheLimit) {
+  for (int i = 0; i < 8; ++i) {
+    ASSERT_TRUE(Create(Gre("gre" + std::to_string(i), "192.0.2.2", i)).ok());
+  }
+  EXPECT_EQ(GetReason(Create(Gre("gre8", "192.0.2.2", 8)).status()),
+            Reason::kTunnelLimit);
+}
+
+TEST_F(ManagerTrafficTest, FixedFieldsAreAllNamedInOneAnswer) {
+  ASSERT_TRUE(Create(Gre("gre0")).ok());
+  const absl::Status status = Edit("gre0", [](EndpointConfig& c) {
+                                c.encap.mode = encap::Mode::kGretap;
+                                c.queues = 5;
+                              }).status();
+  const ErrorDetail detail = *GetErrorDetail(status);
+  EXPECT_EQ(detail.reason, Reason::kFieldInvalid);
+  EXPECT_EQ(detail.violations.size(), 2u);
+}
+
+TEST_F(ManagerTrafficTest, SequenceNumbersGoOnAcrossARewire) {
+  EndpointConfig config = Gre("gre0");
+  config.encap.sequence = true;
+  ASSERT_TRUE(Create(config).ok());
+  std::atomic<uint32_t> last{0};
+  wire_.SetSink([&](size_t, std::span<const uint8_t> packet, const SendRoute&) {
+    const size_t at =
+        packet[20] & 0x20 ? 28 : 24;  // behind the key, if there is one
+    last = packet[at] << 24 | packet[at + 1] << 16 | packet[at + 2] << 8 |
+           packet[at + 3];
+  });
+  // Both queues: the numbers are one series.
+  for (uint8_t i = 0; i < 10; ++i)
+    ASSERT_TRUE(tun_.Inject("gre0", i % 2, InnerPacket(i)));
+  ASSERT_TRUE(Eventually([&] { return wire_.sent() == 10; }));
+  EXPECT_EQ(last, 9u);
+  ASSERT_TRUE(
+      Edit("gre0", [](EndpointConfig& c) { c.encap.output_key = 4; }).ok());
+  ASSERT_TRUE(tun_.Inject("gre0", 1, InnerPacket(11)));
+  ASSERT_TRUE(Eventually([&] { return wire_.sent() == 11; }));
+  EXPECT_EQ(last, 10u);
+}
+
+TEST_F(ManagerTrafficTest, AfterShutdownChangesAreRefusedAndReadsAnswer) {
+  ASSERT_TRUE(Create(Gre("gre0")).ok());
+  manager_->Shutdown();
+  EXPECT_EQ(GetReason(Create(Gre("gre1", "192.0.2.3")).status()),
+            Reason::kShuttingDown);
+  EXPECT_TRUE(manager_->Get("gre0").ok());
+}
+
+}  // namespace
+}  // namespace tunnel
