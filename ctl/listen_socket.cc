@@ -13,9 +13,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -94,51 +94,53 @@ absl::Status RemoveStale(const std::string& path, const sockaddr_un& address) {
   return absl::OkStatus();
 }
 
-// Lets `reader` connect too: the list of `man 5 acl`, in the kernel's form.
-bool SetAccessList(const std::string& path, bool group_may, gid_t reader) {
+// Lets the owner and `groups` connect, and nobody else: the list of acl(5), in
+// the kernel's form. The owner of a file needs no capability for it.
+bool SetAccessList(const std::string& path, const std::vector<gid_t>& groups) {
   constexpr uint16_t kReadWrite = ACL_READ | ACL_WRITE;
-  struct {
-    posix_acl_xattr_header header;
-    std::array<posix_acl_xattr_entry, 5> entries;
-  } acl{};
-  const auto entry = [](uint16_t tag, uint16_t perm, uint32_t id) {
-    return posix_acl_xattr_entry{
-        .e_tag = htole16(tag), .e_perm = htole16(perm), .e_id = htole32(id)};
+  std::vector<posix_acl_xattr_entry> entries;
+  const auto add = [&](uint16_t tag, uint16_t perm, uint32_t id) {
+    entries.push_back(
+        {.e_tag = htole16(tag), .e_perm = htole16(perm), .e_id = htole32(id)});
   };
   const auto none = static_cast<uint32_t>(ACL_UNDEFINED_ID);
-  acl.header.a_version = htole32(POSIX_ACL_XATTR_VERSION);
-  acl.entries = {entry(ACL_USER_OBJ, kReadWrite, none),
-                 entry(ACL_GROUP_OBJ, group_may ? kReadWrite : 0, none),
-                 entry(ACL_GROUP, kReadWrite, reader),
-                 entry(ACL_MASK, kReadWrite, none), entry(ACL_OTHER, 0, none)};
-  return setxattr(path.c_str(), "system.posix_acl_access", &acl, sizeof(acl),
-                  0) == 0;
+  add(ACL_USER_OBJ, kReadWrite, none);
+  add(ACL_GROUP_OBJ, 0, none);
+  for (const gid_t group : groups) add(ACL_GROUP, kReadWrite, group);
+  add(ACL_MASK, kReadWrite, none);
+  add(ACL_OTHER, 0, none);
+  const posix_acl_xattr_header header{.a_version =
+                                          htole32(POSIX_ACL_XATTR_VERSION)};
+  std::string value(reinterpret_cast<const char*>(&header), sizeof(header));
+  value.append(reinterpret_cast<const char*>(entries.data()),
+               entries.size() * sizeof(posix_acl_xattr_entry));
+  return setxattr(path.c_str(), "system.posix_acl_access", value.data(),
+                  value.size(), 0) == 0;
+}
+
+absl::Status SetMode(const std::string& path, mode_t mode) {
+  if (chmod(path.c_str(), mode) == 0) return absl::OkStatus();
+  return SystemError(absl::StrCat("chmod ", path));
 }
 
 absl::Status SetAccess(const ListenSocket::Options& options) {
   const std::string& path = options.path;
-  const bool group_may = options.admin_group.has_value();
-  if (group_may &&
-      chown(path.c_str(), static_cast<uid_t>(-1), *options.admin_group) != 0) {
-    return SystemError(absl::StrCat("can not give ", path, " to group ",
-                                    *options.admin_group));
+  const auto& admin = options.admin_group;
+  const auto& reader = options.read_only_group;
+  if (!admin && !reader) return SetMode(path, 0600);
+  // One group is what a mode can say, if we may give the file to that group.
+  if (!reader && chown(path.c_str(), static_cast<uid_t>(-1), *admin) == 0) {
+    return SetMode(path, 0660);
   }
-  mode_t mode = group_may ? 0660 : 0600;
-  const bool list_needed = options.read_only_group.has_value();
-  const bool list_set =
-      list_needed && SetAccessList(path, group_may, *options.read_only_group);
-  if (list_set) return absl::OkStatus();
-  if (list_needed) {
-    LogInfo(
-        "no access control list on the socket; anybody may connect and "
-        "strangers are turned away",
-        {{"path", path}, {"cause", strerror(errno)}});
-    mode = 0666;
-  }
-  if (chmod(path.c_str(), mode) != 0) {
-    return SystemError(absl::StrCat("chmod ", path));
-  }
-  return absl::OkStatus();
+  std::vector<gid_t> groups;
+  if (admin) groups.push_back(*admin);
+  if (reader) groups.push_back(*reader);
+  if (SetAccessList(path, groups)) return absl::OkStatus();
+  LogInfo(
+      "the file system has no access control lists: anybody may connect to "
+      "the socket, and strangers are turned away then",
+      {{"path", path}, {"cause", strerror(errno)}});
+  return SetMode(path, 0666);
 }
 
 }  // namespace

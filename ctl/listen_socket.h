@@ -25,10 +25,10 @@ class ListenSocket {
  public:
   struct Options {
     std::string path;
-    // The socket is given to this group, mode 0660; without one 0600.
+    // These may connect, besides the owner: by the mode if it is the admin
+    // group alone, else by an access control list. Where the file system has no
+    // such lists anybody may, and the acceptor alone decides.
     std::optional<gid_t> admin_group;
-    // May connect as well, by an access control list; where the file system has
-    // none, by mode 0666.
     std::optional<gid_t> read_only_group;
   };
 

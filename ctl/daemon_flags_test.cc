@@ -1,0 +1,83 @@
+#include "ctl/daemon_flags.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace tunnel::ctl {
+namespace {
+
+absl::StatusOr<DaemonFlags> Parse(const std::vector<const char*>& args) {
+  return ParseDaemonFlags(args);
+}
+
+TEST(DaemonFlagsTest, DefaultsAreThoseOfTheHelp) {
+  const auto flags = Parse({});
+  ASSERT_TRUE(flags.ok());
+  EXPECT_EQ(flags->socket_path, "/run/tunneld/tunneld.sock");
+  EXPECT_EQ(flags->state_dir, "/var/lib/tunneld");
+  EXPECT_EQ(flags->workers, 0);
+  EXPECT_EQ(flags->admin_group, "tunnel");
+  EXPECT_FALSE(flags->admin_group_given);
+  const std::string help = DaemonHelp();
+  for (const char* text :
+       {"[unix:/run/tunneld/tunneld.sock]", "[/var/lib/tunneld]", "[4096]",
+        "[tunnel]", "[tunnel-ro]", "[64]", "[16]", "[text]", "[0]"}) {
+    EXPECT_NE(help.find(text), std::string::npos) << text;
+  }
+}
+
+TEST(DaemonFlagsTest, TakesBothForms) {
+  const auto flags =
+      Parse({"--listen=unix:/a/b", "--state-dir", "/s", "--workers=3",
+             "--max_tunnels", "7", "--log_format=json",
+             "--admin_group=", "--read-only-group=staff", "--max_connections=9",
+             "--max_connections_per_uid=2"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_EQ(flags->socket_path, "/a/b");
+  EXPECT_EQ(flags->state_dir, "/s");
+  EXPECT_EQ(flags->workers, 3);
+  EXPECT_EQ(flags->max_tunnels, 7u);
+  EXPECT_EQ(flags->log_format, LogFormat::kJson);
+  EXPECT_EQ(flags->admin_group, "");
+  EXPECT_TRUE(flags->admin_group_given);
+  EXPECT_EQ(flags->read_only_group, "staff");
+  EXPECT_EQ(flags->max_connections, 9u);
+  EXPECT_EQ(flags->max_connections_per_uid, 2u);
+  EXPECT_EQ(Parse({"--listen=unix:///run/x"})->socket_path, "/run/x");
+  EXPECT_TRUE(Parse({"--help"})->help);
+  EXPECT_TRUE(Parse({"--version"})->version);
+}
+
+TEST(DaemonFlagsTest, RefusesWhatItDoesNotUnderstandAndNamesIt) {
+  const std::vector<std::pair<std::vector<const char*>, std::string>> cases = {
+      {{"start"}, "\"start\""},
+      {{"-h"}, "\"-h\""},
+      {{"--"}, "\"--\""},
+      {{"--colour=red"}, "--colour"},
+      {{"--workers"}, "--workers"},
+      {{"--workers=x"}, "--workers"},
+      {{"--workers=-1"}, "--workers"},
+      {{"--workers=1025"}, "--workers"},
+      {{"--max_tunnels=0"}, "--max_tunnels"},
+      {{"--listen=tcp:1.2.3.4:5"}, "--listen"},
+      {{"--listen=unix:relative"}, "--listen"},
+      {{"--listen=unix:"}, "--listen"},
+      {{"--state_dir="}, "--state_dir"},
+      {{"--log_format=xml"}, "--log_format"},
+      {{"--help=yes"}, "--help"},
+      {{"--version=1"}, "--version"},
+  };
+  for (const auto& [args, named] : cases) {
+    const auto flags = Parse(args);
+    ASSERT_FALSE(flags.ok()) << args[0];
+    EXPECT_EQ(flags.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_NE(std::string(flags.status().message()).find(named),
+              std::string::npos)
+        << flags.status();
+  }
+}
+
+}  // namespace
+}  // namespace tunnel::ctl
