@@ -135,12 +135,14 @@ PacketReceiver::PacketReceiver(UniqueFd fd)
 PacketReceiver::~PacketReceiver() = default;
 
 std::span<IncomingPacket> PacketReceiver::ReceiveBatch() noexcept {
-  int n;
-  do {
+  int n = -1;
+  for (size_t tries = 0; n < 0 && tries < kBatch; ++tries) {
     n = recvmmsg(fd_.get(), buffers_->messages.data(), kBatch, MSG_DONTWAIT,
                  nullptr);
-    if (n < 0 && errno == EINVAL) ++losses_.inexpressible;
-  } while (n < 0 && (errno == EINVAL || errno == EINTR));
+    if (n >= 0 || errno == EINTR) continue;
+    if (errno != EINVAL) break;
+    ++losses_.inexpressible;  // the kernel has dropped one; there may be more
+  }
   if (n <= 0) return {};
   size_t accepted = 0;
   for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
