@@ -30,7 +30,7 @@ DOORS = re.compile(r"tunnel/(tunnel_manager|tunnel_types|platform|platform_linux
                    r"linux_platform|endpoint/endpoint_config|stats/stats_snapshot|"
                    r"base/\w+)\.h$")
 MAX_FILE, MAX_FUNCTION = 400, 40
-TEST_FILE = re.compile(r"(_test|_benchmark|_fuzzer)\.cc$|^tests/|/testing/|/fake_|_fake\.")
+TEST_FILE = re.compile(r"(_test|_benchmark|_fuzzer)\.cc$|^(tests|docs)/|/testing/|/fake_|_fake\.")
 
 
 def room_of(path):

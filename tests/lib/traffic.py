@@ -12,6 +12,9 @@ import time
 from tests.lib import process
 
 
+_SO_RCVBUFFORCE = 33  # Python has no name for it
+
+
 def family_of(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
@@ -90,7 +93,7 @@ class UdpSink:
 
     def __init__(self, space, address, port=0):
         self._socket = open_socket(space, address, socket.SOCK_DGRAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 8 << 20)
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 8 << 20)
         self._socket.bind((address, port))
         self.port = self._socket.getsockname()[1]
         self.numbers = []

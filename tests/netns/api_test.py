@@ -46,7 +46,7 @@ INVALID = [
     (dict(mtu=65536), "FIELD_INVALID", "mtu"),
     (dict(queues=257), "FIELD_INVALID", "queues"),
     (dict(underlay_device="a/b"), "FIELD_INVALID", "underlay_device"),
-    (dict(addresses=["10.0.0.1"]), "FIELD_INVALID", "addresses"),
+    (dict(addresses=["10.0.0.1/x"]), "FIELD_INVALID", "addresses"),
     (dict(addresses=["10.0.0.1/24", "x/24"]), "FIELD_INVALID", "addresses"),
     (dict(admin_state=9), "FIELD_INVALID", "admin_state"),
 ]
@@ -130,9 +130,11 @@ class Api(unittest.TestCase):
         change = self.tunnels.UpdateTunnel(update(["ttl"], ttl=10, key=99))
         self.assertFalse(change.tunnel.HasField("key"))
         self.assertEqual(change.tunnel.ttl, 10)
-        for path in ("frobnicate", "oper_state", "tunnel.ttl"):
-            _, fields = self.refuse(self.tunnels.UpdateTunnel, update([path], ttl=3),
-                                    "INVALID_ARGUMENT", "FIELD_INVALID")
+        for path in ("frobnicate", "tunnel.ttl", "ttl.x", ""):
+            self.refuse(self.tunnels.UpdateTunnel, update([path], ttl=3),
+                        "INVALID_ARGUMENT", "FIELD_INVALID")
+        # Status is the daemon's alone: named in a request, it is passed over.
+        self.assertTrue(self.tunnels.UpdateTunnel(update(["oper_state"], ttl=3)).no_op)
         change = self.tunnels.UpdateTunnel(update(
             ["*"], mode=types.GRE, local="198.18.1.1", remote="198.18.1.2"))
         self.assertEqual(dict(change.tunnel.labels), {})

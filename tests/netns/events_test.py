@@ -89,7 +89,7 @@ class Events(unittest.TestCase):
         flow = traffic.UdpSink(self.b.space, lab.inner(3, "4", 2))
         source = traffic.UdpSource(self.a.space, lab.inner(3, "4", 2), flow.port)
         source.start()
-        self.a.space.ip("link del t")
+        self.a.space.ip("link del dev t")
         self.wait_for_state("t", "OPER_FAILED")
         self.assertTrue(self.a.daemon.show("t")["oper_reason"])
         sent = source.stop()
@@ -103,10 +103,10 @@ class Events(unittest.TestCase):
         self.assertEqual(self.ping(1), 3)
 
     def test_device_set_down_by_somebody_else(self):
-        self.a.space.ip("link set t down")
+        self.a.space.ip("link set dev t down")
         self.assertEqual(traffic.ping(self.b.space, lab.inner(1, "4", 1), 2, wait=0.2), 0)
         self.assertEqual(self.ping(3), 3)
-        self.a.space.ip("link set t up")
+        self.a.space.ip("link set dev t up")
         self.assertEqual(traffic.ping(self.b.space, lab.inner(1, "4", 1)), 3)
 
     def test_daemon_rests_without_traffic(self):

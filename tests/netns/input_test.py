@@ -95,7 +95,7 @@ class Input(unittest.TestCase):
         plain = self.daemon.ctl(*words, check=False)
         self.assertEqual(plain.code, code, plain)
         self.assertEqual(plain.out, "")
-        self.assertIn(part, plain.err)
+        self.assertIn(part.lower(), plain.err.lower())
         if reason:
             error = error_of(self.daemon.ctl(*words, "--json", check=False))
             self.assertEqual(error["reason"], reason, error)

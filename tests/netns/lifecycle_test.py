@@ -74,12 +74,16 @@ class Lifecycle(unittest.TestCase):
         self.start(self.a)
         self.assertEqual(self.a.daemon.stop(signal.SIGINT), 0)
 
-    def test_second_daemon_on_one_socket_is_refused(self):
+    def test_second_daemon_on_one_socket_or_state_is_refused(self):
         self.start(self.a)
         self.a.daemon.ctl("create t mode gre local 198.18.1.1 remote 198.18.1.2")
-        second = process.run(self.a.daemon.command(), check=False, timeout=10)
-        self.assertNotEqual(second.code, 0)
-        self.assertIn(self.a.daemon.socket, second.err)
+        other_state = os.path.join(self.a.daemon.directory, "other")
+        for extra, shared in (["--state_dir=" + other_state], self.a.daemon.socket), (
+                [], self.a.daemon.directory):
+            second = process.run(self.a.daemon.command() + extra, check=False,
+                                 timeout=10)
+            self.assertNotEqual(second.code, 0)
+            self.assertIn(shared, second.err)
         self.assertEqual(self.a.daemon.ctl("list -o name").out.split(), ["t"])
 
     def test_starts_again_after_a_kill(self):

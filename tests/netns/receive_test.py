@@ -9,7 +9,7 @@ import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
-from tests.lib import lab, namespace, packets, runner, traffic
+from tests.lib import lab, namespace, packets, rpc, runner, traffic
 from tests.lib.process import wait_until
 
 TUNNELS = [("gif4", "gif", "4", ""), ("gif6", "gif", "6", ""), ("gre4", "gre", "4", ""),
@@ -147,16 +147,21 @@ class Raw(unittest.TestCase):
         self.receive(1, fragments)
         self.receive(1, lambda inner: reversed(fragments(inner)))
 
-    def test_outer_ipv6_fragments_are_put_together(self):
+    def test_outer_ipv6_fragments_are_counted(self):
+        """The kernel hands IPv6 fragments to packet sockets as they come; they are
+        dropped under their own reason."""
         ends = lab.outer(2, "6", 2), lab.outer(2, "6", 1)
-
-        def fragments(inner):
-            whole = packets.gre(0x0800, inner)
-            head = lambda offset, more: struct.pack("!BBHI", 47, 0, offset | more, 77)
-            return [packets.ipv6(*ends, 44, head(0, 1) + whole[:800]),
-                    packets.ipv6(*ends, 44, head(800, 0) + whole[800:])]
-
-        self.receive(2, fragments)
+        whole = packets.gre(0x0800, packets.ipv4(
+            lab.inner(2, "4", 2), lab.inner(2, "4", 1), 17, b"x" * 1600))
+        head = lambda offset, more: struct.pack("!BBHI", 47, 0, offset | more, 77)
+        for _ in range(3):
+            self.sender.send(packets.ipv6(*ends, 44, head(0, 1) + whole[:800]))
+            self.sender.send(packets.ipv6(*ends, 44, head(800, 0) + whole[800:]))
+        client = rpc.Client(self.pair.a.daemon.target)
+        drops = lambda: client.telemetry.GetStats(
+            client.messages.GetStatsRequest()).unmatched_drops
+        wait_until(lambda: drops()["reassembly_failed"] == 6, 2, "six drops")
+        client.close()
 
     def test_no_icmp_error_when_the_daemon_cannot_keep_up(self):
         space, child = self.pair.a.space, self.pair.a.daemon.child

@@ -1,0 +1,109 @@
+#include "tests/concurrency/lab.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "encap/bytes.h"
+#include "encap/checksum.h"
+#include "encap/encapsulator.h"
+#include "encap/packet.h"
+
+namespace tunnel {
+namespace {
+
+constexpr size_t kIpLen = 20, kUdpLen = 8, kPayloadLen = 8;
+constexpr uint16_t kMagic = 0x7e57;
+constexpr size_t kPayload = kIpLen + kUdpLen;
+
+}  // namespace
+
+Lab::Lab(int workers, size_t max_lock_waiters) {
+  // A packet injected while its device goes away is EPIPE, not a signal.
+  signal(SIGPIPE, SIG_IGN);
+  links.AddLocalAddress(LocalAddress());
+  TunnelManager::Options options;
+  options.workers = workers;
+  options.max_lock_waiters = max_lock_waiters;
+  manager = *TunnelManager::Create(options, platform);
+}
+
+encap::IpAddress LocalAddress() {
+  const uint8_t bytes[4] = {192, 0, 2, 1};
+  return encap::IpAddress::V4(bytes);
+}
+
+encap::IpAddress RemoteAddress(size_t index) {
+  const uint8_t bytes[4] = {198, 51, 100, static_cast<uint8_t>(10 + index)};
+  return encap::IpAddress::V4(bytes);
+}
+
+EndpointConfig GreConfig(const std::string& name, size_t remote,
+                         std::optional<uint32_t> key) {
+  EndpointConfig config;
+  config.name = name;
+  config.encap.mode = encap::Mode::kGre;
+  config.encap.local = LocalAddress();
+  config.encap.remote = RemoteAddress(remote);
+  config.encap.input_key = config.encap.output_key = key;
+  return config;
+}
+
+std::vector<uint8_t> InnerPacket(uint16_t tag, uint32_t number) {
+  std::vector<uint8_t> p(kPayload + kPayloadLen);
+  p[0] = 0x45;
+  encap::Put16(&p[2], static_cast<uint16_t>(p.size()));
+  p[8] = 64;  // TTL
+  p[9] = 17;  // UDP
+  encap::Put32(&p[12], 0x0a090001);
+  encap::Put32(&p[16], 0x0a090002);
+  encap::StoreBe16(&p[10], encap::InternetChecksum({p.data(), kIpLen}));
+  encap::Put16(&p[20], static_cast<uint16_t>(1024 + number % 50'000));
+  encap::Put16(&p[22], 4242);
+  encap::Put16(&p[24], kUdpLen + kPayloadLen);
+  encap::Put16(&p[kPayload], kMagic);
+  encap::Put16(&p[kPayload + 2], tag);
+  encap::Put32(&p[kPayload + 4], number);
+  return p;
+}
+
+std::optional<uint16_t> TagOf(std::span<const uint8_t> inner) {
+  if (inner.size() != kPayload + kPayloadLen || inner[0] != 0x45 ||
+      encap::Get16(&inner[kPayload]) != kMagic) {
+    return std::nullopt;
+  }
+  return encap::Get16(&inner[kPayload + 2]);
+}
+
+std::vector<uint8_t> FromPeer(const encap::EncapConfig& config,
+                              std::span<const uint8_t> inner) {
+  encap::EncapConfig peer = config;
+  std::swap(peer.local, peer.remote);
+  std::swap(peer.input_key, peer.output_key);
+  std::vector<uint8_t> storage(encap::kMaxEncapHeadroom + inner.size());
+  std::copy(inner.begin(), inner.end(),
+            storage.begin() + encap::kMaxEncapHeadroom);
+  encap::PacketBuffer packet(storage, encap::kMaxEncapHeadroom, inner.size());
+  encap::OutputState state;
+  if (encap::Encapsulator(peer).Encapsulate(packet, state) !=
+      encap::DropReason::kNone) {
+    return {};
+  }
+  return {packet.bytes().begin(), packet.bytes().end()};
+}
+
+int LoadSeconds() {
+  if (const char* text = std::getenv("TORTURE_SECONDS")) {
+    return std::max(1, std::atoi(text));
+  }
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  return 20;
+#else
+  return 3;
+#endif
+}
+
+}  // namespace tunnel

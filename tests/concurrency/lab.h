@@ -1,0 +1,61 @@
+// Lab: a TunnelManager over devices, a wire and links in memory, and the
+// packets that the tests of this room send through it.
+
+#ifndef TESTS_CONCURRENCY_LAB_H_
+#define TESTS_CONCURRENCY_LAB_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "encap/address.h"
+#include "encap/encap_config.h"
+#include "tunnel/endpoint/endpoint_config.h"
+#include "tunnel/netlink/memory_link_control.h"
+#include "tunnel/platform.h"
+#include "tunnel/tun/memory_tun.h"
+#include "tunnel/tunnel_manager.h"
+#include "tunnel/underlay/memory_transport.h"
+
+namespace tunnel {
+
+struct Lab {
+  // `workers` packet workers; the host has the addresses LocalAddress() and
+  // RemoteAddress(0..9) is reached by the default route.
+  explicit Lab(int workers, size_t max_lock_waiters = 256);
+
+  MemoryTunFactory tun;
+  MemoryTransportFactory wire;
+  MemoryLinkControl links;
+  Platform platform{tun, wire, links};
+  std::unique_ptr<TunnelManager> manager;
+};
+
+encap::IpAddress LocalAddress();
+encap::IpAddress RemoteAddress(size_t index);  // index < 10
+
+// A GRE tunnel from LocalAddress() with this key both ways.
+EndpointConfig GreConfig(const std::string& name, size_t remote,
+                         std::optional<uint32_t> key);
+
+// An inner IPv4 UDP packet that carries `tag` and `number`; each number is a
+// flow of its own.
+std::vector<uint8_t> InnerPacket(uint16_t tag, uint32_t number);
+// The tag of such a packet; nullopt for anything else.
+std::optional<uint16_t> TagOf(std::span<const uint8_t> inner);
+
+// `inner` as the peer of a tunnel with `config` would send it to this host.
+std::vector<uint8_t> FromPeer(const encap::EncapConfig& config,
+                              std::span<const uint8_t> inner);
+
+// Seconds that a test with load runs: TORTURE_SECONDS, else 20 under a
+// sanitizer and 3 without one.
+int LoadSeconds();
+
+}  // namespace tunnel
+
+#endif  // TESTS_CONCURRENCY_LAB_H_
