@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -53,6 +54,15 @@ void BlockSignals() {
   const sigset_t set = HandledSignals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
+}
+
+// Each queue of each tunnel is a descriptor: take all that the hard limit
+// gives.
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // SIGTERM or SIGINT, when it comes.
@@ -164,6 +174,7 @@ int Main(int argc, char** argv) {
   }
   SetLogFormat(flags->log_format);
   BlockSignals();
+  RaiseFileLimit();
   const absl::Status status = Run(*flags);
   if (status.ok()) return 0;
   LogError("can not start", {{"cause", std::string(status.message())}});
