@@ -57,6 +57,7 @@ INVALID = [
     (GRE + "ttl", None, "ttl"),
     ("frobnicate x", None, "frobnicate"),
     ("create", None, ""),
+    (["create", "", "mode", "gre"], None, "empty"),
     ("set t", None, ""),
     ("set t ttl 300", "FIELD_INVALID", "ttl"),
     ("set t mode gif", "FIELD_INVALID", "key"),
@@ -64,7 +65,7 @@ INVALID = [
     ("pause", None, ""),
     ("pause t --max fast", None, "max"),
 ]
-BAD_NAMES = ["", ".", "..", "a/b", "a:b", "a b", "x" * 16, "na\u00efve", "tab\t", "a%d"]
+BAD_NAMES = [".", "..", "a/b", "a:b", "a b", "x" * 16, "na\u00efve", "tab\t", "a%d"]
 
 
 def error_of(result):
@@ -177,7 +178,8 @@ class Input(unittest.TestCase):
 
 def _add_cases():
     for number, (words, reason, part) in enumerate(INVALID):
-        name = words.replace(GRE, "gre ").replace(GIF, "gif ").replace(" ", "_")
+        name = words if isinstance(words, str) else " ".join(words)
+        name = name.replace(GRE, "gre ").replace(GIF, "gif ").replace(" ", "_")
         setattr(Input, "test_invalid_%02d_%s" % (number, name),
                 lambda self, w=words, r=reason, p=part: self.refuse(w, 2, r, p))
 
