@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -141,27 +143,30 @@ CallError ConnectTcp(const std::string& target, absl::Time end, int* fd) {
   return Unreachable(target, std::strerror(error));
 }
 
-// A gRPC server speaks first (its HTTP/2 settings); one that refuses this user
+// A gRPC server speaks first: its HTTP/2 settings, whose first byte is zero. A
+// daemon that has no room says so in a line of text; one that refuses this user
 // closes without a byte.
 CallError AwaitGreeting(const std::string& target, absl::Time end, int fd) {
-  char byte;
+  char text[128];
   ssize_t peeked = -1;
   while (true) {
     if (!WaitFor(fd, POLLIN, end)) {
       return Unreachable(target, "it takes the connection but does not answer");
     }
-    peeked = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    peeked = recv(fd, text, sizeof(text), MSG_PEEK | MSG_DONTWAIT);
     if (peeked >= 0 || (errno != EINTR && errno != EAGAIN)) break;
+  }
+  if (peeked > 0 && absl::ascii_isprint(static_cast<unsigned char>(*text))) {
+    const absl::string_view said(text, static_cast<size_t>(peeked));
+    return Unreachable(target,
+                       absl::CHexEscape(said.substr(0, said.find('\n'))));
   }
   if (peeked > 0) return CallError();
   if (geteuid() != 0 && absl::StartsWith(target, "unix:")) {
-    return NotPermitted(target,
-                        "the daemon refuses this user, or this user has too "
-                        "many connections");
+    return NotPermitted(target, "the daemon refuses this user");
   }
   return Unreachable(target,
-                     "the daemon closed the connection: it is stopping, or has "
-                     "too many connections");
+                     "the daemon closed the connection; it may be stopping");
 }
 
 }  // namespace

@@ -65,14 +65,26 @@ class ConnectTest : public ::testing::Test {
 };
 
 TEST_F(ConnectTest, SucceedsOnceTheDaemonSpeaksAndTakesNothingOfIt) {
-  std::thread server = ServeOne("hello");
+  // An empty SETTINGS frame (RFC 7540 6.5).
+  const std::string settings("\0\0\0\4\0\0\0\0\0", 9);
+  std::thread server = ServeOne(settings);
   EXPECT_TRUE(Try().ok());
   ASSERT_GE(fd_, 0);
   server.join();
-  char text[6] = {};
-  EXPECT_EQ(read(fd_, text, 5), 5);
-  EXPECT_STREQ(text, "hello");
+  char text[16];
+  ASSERT_EQ(read(fd_, text, sizeof(text)), 9);
+  EXPECT_EQ(std::string(text, 9), settings);
   close(fd_);
+}
+
+TEST_F(ConnectTest, ARefusalInWordsIsTheCause) {
+  std::thread server = ServeOne("tunneld: too many connections\nmore");
+  const CallError error = Try();
+  server.join();
+  EXPECT_EQ(ExitCode(error), kExitUnavailable);
+  EXPECT_THAT(error.message,
+              ::testing::EndsWith(": tunneld: too many connections"));
+  EXPECT_EQ(fd_, -1);
 }
 
 TEST_F(ConnectTest, ClosedUnansweredIsUnreachableForRoot) {

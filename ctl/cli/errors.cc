@@ -3,8 +3,10 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "ctl/cli/json.h"
 #include "proto/google/rpc/error_details.pb.h"
 #include "proto/google/rpc/status.pb.h"
@@ -38,7 +40,7 @@ constexpr ReasonInfo kReasons[] = {
      "makes the identity unique"},
     {"ETAG_MISMATCH", "ABORTED", kExitConflict,
      "the tunnel has changed since its etag was read",
-     "read it again with 'tunnelctl show NAME --json' and decide anew"},
+     "read it again with 'tunnelctl show {tunnel} --json' and decide anew"},
     {"CONFIG_LOCK_BUSY", "ABORTED", kExitTryAgain,
      "the configuration lock was not had within the lock timeout; nothing has "
      "changed",
@@ -139,7 +141,8 @@ int ExitCodeOfStatus(int code) {
 std::string NextStep(const CallError& error) {
   if (!error.next_step.empty()) return error.next_step;
   const auto closest = error.metadata.find("closest");
-  if (closest != error.metadata.end() && !closest->second.empty()) {
+  if (closest != error.metadata.end() && !closest->second.empty() &&
+      !absl::StrContains(error.message, closest->second)) {
     return absl::StrCat("did you mean '", closest->second, "'?");
   }
   const ReasonInfo* info = FindReason(error.reason);
@@ -219,11 +222,20 @@ CallError UsageError(std::string message, std::string next_step) {
 }
 
 std::string ErrorText(const CallError& error) {
-  std::string text = absl::StrCat("tunnelctl: ", error.message, "\n");
+  std::string fields;
+  absl::string_view message = error.message;
   for (const FieldViolation& violation : error.field_violations) {
-    absl::StrAppend(&text, "  ", violation.field, ": ", violation.description,
-                    "\n");
+    const std::string line =
+        absl::StrCat(violation.field, ": ", violation.description);
+    absl::StrAppend(&fields, "  ", line, "\n");
+    // A message that lists the fields too is cut where the list begins.
+    message = message.substr(0, message.find(line));
   }
+  while (absl::ConsumeSuffix(&message, " ") ||
+         absl::ConsumeSuffix(&message, ":")) {
+  }
+  if (message.empty()) message = "a field is wrong";
+  std::string text = absl::StrCat("tunnelctl: ", message, "\n", fields);
   const std::string next_step = NextStep(error);
   if (!next_step.empty()) absl::StrAppend(&text, "  ", next_step, "\n");
   return text;

@@ -100,6 +100,31 @@ TEST(ErrorText, HasMessageFieldsAndNextStep) {
   EXPECT_THAT(ErrorText(error), HasSubstr("did you mean 'gre0'?"));
 }
 
+TEST(ErrorText, SaysEachFieldOnce) {
+  CallError error;
+  error.code = 3;
+  error.field_violations = {{"ttl", "300; want 1 to 255"}, {"mtu", "10"}};
+  error.message = "2 fields are wrong: ttl: 300; want 1 to 255; mtu: 10";
+  EXPECT_EQ(ErrorText(error),
+            "tunnelctl: 2 fields are wrong\n  ttl: 300; want 1 to 255\n"
+            "  mtu: 10\n");
+  error.field_violations.pop_back();
+  error.message = "ttl: 300; want 1 to 255";
+  EXPECT_EQ(ErrorText(error),
+            "tunnelctl: a field is wrong\n  ttl: 300; want 1 to 255\n");
+}
+
+TEST(ErrorText, SuggestsTheClosestNameOnce) {
+  CallError error;
+  error.code = kCodeNotFound;
+  error.reason = "TUNNEL_NOT_FOUND";
+  error.metadata = {{"closest", "gre0"}};
+  error.message = "no tunnel is named \"gre9\"; did you mean \"gre0\"?";
+  EXPECT_EQ(ErrorText(error),
+            "tunnelctl: no tunnel is named \"gre9\"; did you mean \"gre0\"?\n"
+            "  'tunnelctl list -o name' prints the names\n");
+}
+
 TEST(ErrorJson, IsOneObject) {
   CallError error = UsageError("a \"b\"\n\x01\xff", "do c");
   error.metadata = {{"k", "v"}};

@@ -1,6 +1,6 @@
 #include "ctl/cli/explain.h"
 
-#include <algorithm>
+#include <iterator>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -15,71 +15,77 @@ namespace tunnel::ctl::cli {
 namespace {
 
 // What an operator does about a drop reason.
+struct DropAdvice {
+  encap::DropReason reason;
+  absl::string_view next_step;
+};
+constexpr DropAdvice kDropAdvice[] = {
+    {encap::DropReason::kTruncated,
+     "capture on the underlay: the sender or the path damages packets"},
+    {encap::DropReason::kBadIpHeader,
+     "capture on the underlay: the sender or the path damages packets"},
+    {encap::DropReason::kBadOuterChecksum,
+     "capture on the underlay: the sender or the path damages packets"},
+    {encap::DropReason::kBadGreChecksum,
+     "capture at both ends: the payload was damaged on the way"},
+    {encap::DropReason::kBadVersion,
+     "the peer sends another GRE version (PPTP sends 1): check its "
+     "mode"},
+    {encap::DropReason::kUnsupportedFlags,
+     "turn off source routing (RFC 1701) at the peer"},
+    {encap::DropReason::kUnknownProtocol,
+     "compare the modes of both ends; ipip, sit and ip6ip6 carry one "
+     "family only, gif and gre both"},
+    {encap::DropReason::kNoTunnel,
+     "create the tunnel, or compare local and remote with the peer's "
+     "remote and local"},
+    {encap::DropReason::kKeyMissing,
+     "set the key at the peer, or remove it here: tunnelctl set NAME "
+     "nokey"},
+    {encap::DropReason::kKeyUnexpected,
+     "set the peer's key here: tunnelctl set NAME key K; no key and "
+     "key "
+     "0 are two things"},
+    {encap::DropReason::kKeyMismatch,
+     "compare the input key here with the output key of the peer"},
+    {encap::DropReason::kWrongSource,
+     "compare remote here with the address that the peer sends from; "
+     "NAT in between changes it"},
+    {encap::DropReason::kMartianSource,
+     "find out who sends from such an address; it may be forged"},
+    {encap::DropReason::kEcnIllegal,
+     "a router marks packets that did not ask for it, or the peer "
+     "mishandles ECN; ecn compat at the peer ends it"},
+    {encap::DropReason::kOutOfOrder,
+     "the path reorders or the peer sends no sequence numbers: "
+     "tunnelctl set NAME noseq, or set seq at the peer"},
+    {encap::DropReason::kTtlExpired,
+     "look for a routing loop through the tunnel"},
+    {encap::DropReason::kRecursion,
+     "the route to the remote leads into a tunnel: give the remote a "
+     "route through the underlay"},
+    {encap::DropReason::kTooBig,
+     "lower the MTU (mtu auto does), let ICMP pass, or set df off"},
+    {encap::DropReason::kReassemblyFailed,
+     "lower the MTU so that outer packets need no fragments"},
+    {encap::DropReason::kQueueFull,
+     "more traffic than the workers or the socket take: see 'tunnelctl "
+     "stats -d', raise queues or txqueuelen"},
+    {encap::DropReason::kPaused, "tunnelctl resume NAME"},
+    {encap::DropReason::kDown, "tunnelctl up NAME"},
+    {encap::DropReason::kNoRoute,
+     "ip route get REMOTE from LOCAL; is the local address on an "
+     "interface that is up?"},
+    {encap::DropReason::kSendError,
+     "look at the underlay: firewall, interface down, out of buffers"},
+    {encap::DropReason::kInnerWriteError,
+     "is the interface of the tunnel up? 'ip link show NAME'"},
+};
+static_assert(std::size(kDropAdvice) == encap::kDropReasonCount - 1);
+
 absl::string_view DropNextStep(encap::DropReason reason) {
-  using encap::DropReason;
-  switch (reason) {
-    case DropReason::kNone:
-      return "";
-    case DropReason::kTruncated:
-    case DropReason::kBadIpHeader:
-    case DropReason::kBadOuterChecksum:
-      return "capture on the underlay: the sender or the path damages packets";
-    case DropReason::kBadGreChecksum:
-      return "capture at both ends: the payload was damaged on the way";
-    case DropReason::kBadVersion:
-      return "the peer sends another GRE version (PPTP sends 1): check its "
-             "mode";
-    case DropReason::kUnsupportedFlags:
-      return "turn off source routing (RFC 1701) at the peer";
-    case DropReason::kUnknownProtocol:
-      return "compare the modes of both ends; ipip, sit and ip6ip6 carry one "
-             "family only, gif and gre both";
-    case DropReason::kNoTunnel:
-      return "create the tunnel, or compare local and remote with the peer's "
-             "remote and local";
-    case DropReason::kKeyMissing:
-      return "set the key at the peer, or remove it here: tunnelctl set NAME "
-             "nokey";
-    case DropReason::kKeyUnexpected:
-      return "set the peer's key here: tunnelctl set NAME key K; no key and "
-             "key "
-             "0 are two things";
-    case DropReason::kKeyMismatch:
-      return "compare the input key here with the output key of the peer";
-    case DropReason::kWrongSource:
-      return "compare remote here with the address that the peer sends from; "
-             "NAT in between changes it";
-    case DropReason::kMartianSource:
-      return "find out who sends from such an address; it may be forged";
-    case DropReason::kEcnIllegal:
-      return "a router marks packets that did not ask for it, or the peer "
-             "mishandles ECN; ecn compat at the peer ends it";
-    case DropReason::kOutOfOrder:
-      return "the path reorders or the peer sends no sequence numbers: "
-             "tunnelctl set NAME noseq, or set seq at the peer";
-    case DropReason::kTtlExpired:
-      return "look for a routing loop through the tunnel";
-    case DropReason::kRecursion:
-      return "the route to the remote leads into a tunnel: give the remote a "
-             "route through the underlay";
-    case DropReason::kTooBig:
-      return "lower the MTU (mtu auto does), let ICMP pass, or set df off";
-    case DropReason::kReassemblyFailed:
-      return "lower the MTU so that outer packets need no fragments";
-    case DropReason::kQueueFull:
-      return "more traffic than the workers or the socket take: see 'tunnelctl "
-             "stats -d', raise queues or txqueuelen";
-    case DropReason::kPaused:
-      return "tunnelctl resume NAME";
-    case DropReason::kDown:
-      return "tunnelctl up NAME";
-    case DropReason::kNoRoute:
-      return "ip route get REMOTE from LOCAL; is the local address on an "
-             "interface that is up?";
-    case DropReason::kSendError:
-      return "look at the underlay: firewall, interface down, out of buffers";
-    case DropReason::kInnerWriteError:
-      return "is the interface of the tunnel up? 'ip link show NAME'";
+  for (const DropAdvice& advice : kDropAdvice) {
+    if (advice.reason == reason) return advice.next_step;
   }
   return "";
 }

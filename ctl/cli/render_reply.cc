@@ -48,12 +48,14 @@ absl::Duration PauseOf(const tunnel::v1::ChangeTiming& timing) {
          FromProto(timing.establish()) + FromProto(timing.resume());
 }
 
-std::string CostText(const tunnel::v1::TunnelChange& change) {
+// `what` has taken the time: "paused", or "in" where the verb says it already.
+std::string CostText(absl::string_view what,
+                     const tunnel::v1::TunnelChange& change) {
   const tunnel::v1::ChangeTiming& timing = change.timing();
   const absl::Duration lock_wait = FromProto(timing.lock_wait());
   std::vector<std::string> parts;
   if (timing.has_pause()) {
-    parts.push_back(absl::StrCat("paused ", DurationText(PauseOf(timing))));
+    parts.push_back(absl::StrCat(what, " ", DurationText(PauseOf(timing))));
     parts.push_back(absl::StrCat(timing.packets_dropped(), " packets dropped"));
   }
   if (lock_wait >= absl::Milliseconds(1)) {
@@ -98,6 +100,27 @@ std::string WhatChanged(Verb verb, const tunnel::v1::TunnelChange& change) {
 void WriteDrops(const Drops& drops, JsonWriter* json) {
   json->BeginObject();
   for (const auto& [reason, count] : drops) json->Key(reason).Number(count);
+  json->EndObject();
+}
+
+// All fields, those at their default too; the counters as numbers.
+void WriteWorkerStats(const v1::WorkerStats& worker, JsonWriter* json) {
+  const auto histogram = [json](absl::string_view name, const auto& buckets) {
+    json->Key(name).BeginArray();
+    for (const uint64_t count : buckets) json->Number(count);
+    json->EndArray();
+  };
+  json->BeginObject();
+  json->Key("worker").Number(worker.worker());
+  json->Key("cpu").Number(worker.cpu());
+  json->Key("wakeups").Number(worker.wakeups());
+  json->Key("receive_batches").Number(worker.receive_batches());
+  json->Key("receive_packets").Number(worker.receive_packets());
+  json->Key("transmit_batches").Number(worker.transmit_batches());
+  json->Key("transmit_packets").Number(worker.transmit_packets());
+  histogram("receive_batch_histogram", worker.receive_batch_histogram());
+  histogram("transmit_batch_histogram", worker.transmit_batch_histogram());
+  json->Key("socket_drops").Number(worker.socket_drops());
   json->EndObject();
 }
 
@@ -165,8 +188,10 @@ std::string ChangeText(Verb verb, const tunnel::v1::TunnelChange& change) {
                         verb == Verb::kDelete ? "does not exist" : "unchanged",
                         "\n");
   }
+  const bool of_fields =
+      verb == Verb::kSet || verb == Verb::kUp || verb == Verb::kDown;
   return absl::StrCat(name, ": ", dry, WhatChanged(verb, change),
-                      CostText(change), "\n");
+                      CostText(of_fields ? "paused" : "in", change), "\n");
 }
 
 std::string StatsText(const tunnel::v1::GetStatsResponse& stats, bool details) {
@@ -210,7 +235,7 @@ std::string StatsJson(const tunnel::v1::GetStatsResponse& stats, bool details,
     json.Key("unmatched_drops");
     WriteDrops(Sorted(stats.unmatched_drops()), &json);
     json.Key("workers").BeginArray();
-    for (const auto& worker : stats.workers()) json.Message(worker);
+    for (const auto& worker : stats.workers()) WriteWorkerStats(worker, &json);
     json.EndArray();
     if (stats.has_read_time()) json.Key("read_time").Message(stats.read_time());
     json.EndObject();

@@ -133,6 +133,20 @@ TEST(StatsJson, IsJson) {
   }
 }
 
+// A counter that is added to the schema must not be missing in the output.
+TEST(StatsJson, HasEveryFieldOfTheSchema) {
+  const std::string json =
+      StatsJson(Load<v1::GetStatsResponse>("stats.textproto"), true, false);
+  for (const auto* message :
+       {v1::TunnelStats::descriptor(), v1::WorkerStats::descriptor(),
+        v1::GetStatsResponse::descriptor()}) {
+    for (int i = 0; i < message->field_count(); ++i) {
+      EXPECT_THAT(json, ::testing::HasSubstr(absl::StrCat(
+                            "\"", message->field(i)->name(), "\":")));
+    }
+  }
+}
+
 std::string Change(Verb verb, const std::string& text) {
   v1::TunnelChange change;
   EXPECT_TRUE(TextFormat::ParseFromString(text, &change)) << text;
@@ -156,6 +170,8 @@ TEST(ChangeText, OneLineSaysWhatAndAtWhatCost) {
                                       "'ttl' old_value: '64' new_value: '3' }"),
             "gre0: dry run: ttl 64 -> 3\n");
   EXPECT_EQ(Change(Verb::kPause, gre0), "gre0: paused\n");
+  EXPECT_EQ(Change(Verb::kDetach, gre0 + timing),
+            "gre0: detached (in 1.2 ms, 3 packets dropped)\n");
   EXPECT_EQ(Change(Verb::kDelete, gre0 + "validated_only: true"),
             "gre0: dry run: deleted\n");
   EXPECT_EQ(Change(Verb::kDelete, gre0 + "no_op: true"),

@@ -88,7 +88,12 @@ int Session::Fail(CallError error) {
     error.message =
         IsMutation(verb()) ? "interrupted, nothing changed" : "interrupted";
   }
-  WriteStderr(json_ ? ErrorJson(error, pretty_) : ErrorText(error));
+  // Ctrl-C is how a watch ends, not what went wrong with it.
+  const bool normal_end =
+      error.reason == "INTERRUPTED" && verb() == Verb::kWatch;
+  if (!normal_end) {
+    WriteStderr(json_ ? ErrorJson(error, pretty_) : ErrorText(error));
+  }
   return ExitCode(error);
 }
 

@@ -202,6 +202,7 @@ TEST_F(WatchTest, EachEventIsThereAtOnceAndCtrlCGives130) {
   const ProcessResult result = process.Wait();
   EXPECT_EQ(result.exit_code, 130);
   EXPECT_THAT(result.out, ::testing::StartsWith("7 ADDED gre0 "));
+  EXPECT_EQ(result.err, "");
 }
 
 TEST_F(WatchTest, JsonIsOneObjectALine) {
