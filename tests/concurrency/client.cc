@@ -271,6 +271,7 @@ void Client::Note(const char* verb, const Call& call,
                            reason        ? ReasonName(*reason)
                            : status.ok() ? "OK"
                                          : "?")];
+  if (status.ok()) changes_.fetch_add(1, std::memory_order_relaxed);
   if (status.ok() || reason == Reason::kConfigLockInterrupted ||
       reason == Reason::kEndpointPairInUse) {
     return;

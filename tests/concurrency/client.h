@@ -41,6 +41,8 @@ class Client {
   // Undoes pause, detach and down of all slots.
   void MakeAudible();
 
+  // Calls that have succeeded; any thread.
+  uint64_t changes() const { return changes_.load(std::memory_order_relaxed); }
   // How long after its cancel, deadline or timeout a call has returned.
   const Latencies& leave_times() const { return leave_times_; }
   // Calls by verb and outcome ("move OK", "move ENDPOINT_PAIR_IN_USE").
@@ -96,6 +98,7 @@ class Client {
   std::vector<Slot*> slots_;
   std::vector<Model> models_;
   std::mt19937 random_;
+  std::atomic<uint64_t> changes_{0};
   Latencies leave_times_;
   std::map<std::string, int> outcomes_;
 };
