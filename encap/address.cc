@@ -127,20 +127,6 @@ std::string FormatV6(const uint8_t* b) {
 
 }  // namespace
 
-IpAddress IpAddress::V4(const uint8_t* bytes) noexcept {
-  IpAddress address;
-  address.family_ = IpFamily::kV4;
-  std::memcpy(address.bytes_.data(), bytes, 4);
-  return address;
-}
-
-IpAddress IpAddress::V6(const uint8_t* bytes) noexcept {
-  IpAddress address;
-  address.family_ = IpFamily::kV6;
-  std::memcpy(address.bytes_.data(), bytes, 16);
-  return address;
-}
-
 std::optional<IpAddress> IpAddress::Parse(std::string_view text) {
   uint8_t bytes[16];
   if (text.find(':') != std::string_view::npos) {
@@ -185,8 +171,7 @@ bool IpAddress::IsLinkLocal() const noexcept {
 }
 
 bool IpAddress::IsMartianSource() const noexcept {
-  // 0/8, 127/8, 224/4 and 240/4.
-  if (is_v4()) return bytes_[0] == 0 || bytes_[0] == 127 || bytes_[0] >= 224;
+  if (is_v4()) return IsMartianV4(bytes_[0]);
   return IsUnspecified() || IsLoopback() || IsMulticast();
 }
 

@@ -27,8 +27,23 @@ class IpAddress {
 
   // `bytes` points to 4 (V4) or 16 (V6) bytes in network order; they are
   // copied.
-  static IpAddress V4(const uint8_t* bytes) noexcept;
-  static IpAddress V6(const uint8_t* bytes) noexcept;
+  static IpAddress V4(const uint8_t* bytes) noexcept {
+    return IpAddress(IpFamily::kV4, bytes, 4);
+  }
+  static IpAddress V6(const uint8_t* bytes) noexcept {
+    return IpAddress(IpFamily::kV6, bytes, 16);
+  }
+
+  // The same in place: a value that is built and then copied stalls a hot path.
+  void AssignV4(const uint8_t* bytes) noexcept {
+    family_ = IpFamily::kV4;
+    bytes_.fill(0);
+    std::memcpy(bytes_.data(), bytes, 4);
+  }
+  void AssignV6(const uint8_t* bytes) noexcept {
+    family_ = IpFamily::kV6;
+    std::memcpy(bytes_.data(), bytes, 16);
+  }
 
   // Dotted quad or RFC 4291 2.2 text without zone or prefix; nullopt for
   // anything else. "::ffff:1.2.3.4" stays an IPv6 address.
@@ -57,6 +72,10 @@ class IpAddress {
   // An address that no host may send from: unspecified, multicast, broadcast,
   // loopback, 0/8, 240/4 (RFC 1812 5.3.7, RFC 4291 2.7).
   bool IsMartianSource() const noexcept;
+  // The same by the first octet of an IPv4 address: 0/8, 127/8, 224/4, 240/4.
+  static constexpr bool IsMartianV4(uint8_t first) noexcept {
+    return first == 0 || first == 127 || first >= 224;
+  }
 
   friend constexpr auto operator<=>(const IpAddress&,
                                     const IpAddress&) = default;
@@ -69,6 +88,11 @@ class IpAddress {
   }
 
  private:
+  IpAddress(IpFamily family, const uint8_t* bytes, size_t size) noexcept
+      : family_(family) {
+    std::memcpy(bytes_.data(), bytes, size);
+  }
+
   IpFamily family_ = IpFamily::kNone;
   std::array<uint8_t, 16> bytes_{};
 };

@@ -61,7 +61,7 @@ bool Ipv6SourceIsMartian(const uint8_t* source) noexcept {
 
 bool SourceIsMartian(const uint8_t* ip, IpFamily family) noexcept {
   return family == IpFamily::kV4
-             ? ConstIpv4Header(ip).source().IsMartianSource()
+             ? IpAddress::IsMartianV4(ip[ConstIpv4Header::kSource])
              : Ipv6SourceIsMartian(ip + ConstIpv6Header::kSource);
 }
 

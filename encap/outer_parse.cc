@@ -31,7 +31,8 @@ DropReason ParseIpv4(Cursor& cursor, bool verify_checksum,
   if (verify_checksum && InternetChecksum({header, header_len}).raw() != 0) {
     return DropReason::kBadOuterChecksum;
   }
-  info.addresses = {ip.destination(), ip.source()};
+  info.addresses.local.AssignV4(header + ConstIpv4Header::kDestination);
+  info.addresses.remote.AssignV4(header + ConstIpv4Header::kSource);
   info.protocol = ip.protocol();
   info.tos = ip.tos();
   info.ttl = ip.ttl();
@@ -122,7 +123,8 @@ DropReason ParseIpv6(Cursor& cursor, OuterInfo& info) noexcept {
       static_cast<uint32_t>(ConstIpv6Header::kLen) + ip.payload_length();
   if (!cursor.Limit(info.total_len)) return DropReason::kTruncated;
   cursor.Take(ConstIpv6Header::kLen);
-  info.addresses = {ip.destination(), ip.source()};
+  info.addresses.local.AssignV6(header + ConstIpv6Header::kDestination);
+  info.addresses.remote.AssignV6(header + ConstIpv6Header::kSource);
   info.tos = ip.traffic_class();
   info.ttl = ip.hop_limit();
   info.protocol = ip.next_header();
