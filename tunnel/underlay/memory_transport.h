@@ -31,7 +31,8 @@ class MemoryTransportFactory : public TransportFactory {
   static constexpr size_t kQueueLimit = 4096;
 
   // Called by the sending worker, for each packet that was sent. Must not call
-  // the factory's SetSink(). A sink that has been replaced may still be running.
+  // the factory's SetSink(). A sink that has been replaced may still be
+  // running.
   using Sink = std::function<void(
       size_t worker, std::span<const uint8_t> packet, const SendRoute& route)>;
 

@@ -59,8 +59,8 @@ class Transport {
   virtual size_t SendBatch(std::span<OutgoingPacket> packets) noexcept = 0;
 
   // Packets lost since the start before ReceiveBatch() could give them out: the
-  // receive buffer was full, or the kernel could not describe the packet, or its
-  // outer checksum was left unfinished. Read by the owning worker only.
+  // receive buffer was full, or the kernel could not describe the packet, or
+  // its outer checksum was left unfinished. Read by the owning worker only.
   virtual uint64_t receive_drops() noexcept = 0;
 };
 
