@@ -83,6 +83,7 @@ absl::StatusOr<ChangeResult> ManagerImpl::Create(const CallContext& call,
   ChangeResult result;
   result.timing.lock_wait = section.lock_wait();
   result.changes = Diff(EndpointConfig{}, config);
+  for (FieldDifference& change : result.changes) change.old_value.clear();
   if (options.validate_only) {
     result.validated_only = true;
     result.tunnel = PlannedView(wiring);

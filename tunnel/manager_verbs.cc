@@ -29,6 +29,7 @@ absl::StatusOr<ChangeResult> ManagerImpl::Delete(const CallContext& call,
   ASSIGN_OR_RETURN(TunnelRecord * tunnel, Lookup(section, name, options));
   result.tunnel = View(*tunnel);
   result.changes = Diff(tunnel->wiring.config, EndpointConfig{});
+  for (FieldDifference& change : result.changes) change.new_value.clear();
   result.validated_only = options.validate_only;
   if (options.validate_only) return result;
   RETURN_IF_ERROR(section.CommitPoint());

@@ -69,6 +69,7 @@ struct ChangeTiming {
 
 struct ChangeResult {
   TunnelView tunnel;  // after the change; for a delete, before it
+  // The old values of a create and the new ones of a delete are empty.
   std::vector<FieldDifference> changes;
   bool no_op = false;
   bool validated_only = false;

@@ -14,11 +14,12 @@
 #include "tunnel/path/queue_context.h"
 #include "tunnel/path/worker.h"
 #include "tunnel/stats/stats_snapshot.h"
-#include "tunnel/sync/config_lock.h"
 #include "tunnel/sync/qsbr.h"
 #include "tunnel/underlay/transport.h"
 
 namespace tunnel {
+
+class ConfigSection;  // the proof that the caller may change anything
 
 // The queues of one tunnel and their workers, for one establishment.
 class Establishment {
