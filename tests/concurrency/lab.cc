@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -18,6 +19,10 @@ namespace {
 constexpr size_t kIpLen = 20, kUdpLen = 8, kPayloadLen = 8;
 constexpr uint16_t kMagic = 0x7e57;
 constexpr size_t kPayload = kIpLen + kUdpLen;
+
+uint64_t Sum(const DropCounts& drops) {
+  return std::accumulate(drops.begin(), drops.end(), uint64_t{0});
+}
 
 }  // namespace
 
@@ -93,6 +98,24 @@ std::vector<uint8_t> FromPeer(const encap::EncapConfig& config,
     return {};
   }
   return {packet.bytes().begin(), packet.bytes().end()};
+}
+
+std::map<std::string, uint64_t> TransmitTotals(const StatsSnapshot& stats) {
+  std::map<std::string, uint64_t> totals;
+  for (const StatsSnapshot::Tunnel& tunnel : stats.tunnels) {
+    totals[tunnel.name] =
+        tunnel.counters.transmit_packets + Sum(tunnel.counters.transmit_drops);
+  }
+  return totals;
+}
+
+uint64_t ReceiveTotal(const StatsSnapshot& stats) {
+  uint64_t total = Sum(stats.unmatched_drops);
+  for (const StatsSnapshot::Tunnel& tunnel : stats.tunnels) {
+    total += tunnel.counters.receive_packets;
+    total += Sum(tunnel.counters.receive_drops);
+  }
+  return total;
 }
 
 int LoadSeconds() {

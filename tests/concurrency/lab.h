@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +18,7 @@
 #include "tunnel/endpoint/endpoint_config.h"
 #include "tunnel/netlink/memory_link_control.h"
 #include "tunnel/platform.h"
+#include "tunnel/stats/stats_snapshot.h"
 #include "tunnel/tun/memory_tun.h"
 #include "tunnel/tunnel_manager.h"
 #include "tunnel/underlay/memory_transport.h"
@@ -51,6 +53,11 @@ std::optional<uint16_t> TagOf(std::span<const uint8_t> inner);
 // `inner` as the peer of a tunnel with `config` would send it to this host.
 std::vector<uint8_t> FromPeer(const encap::EncapConfig& config,
                               std::span<const uint8_t> inner);
+
+// Packets that came out of each device and were sent or dropped, by name.
+std::map<std::string, uint64_t> TransmitTotals(const StatsSnapshot& stats);
+// Packets that came off the wire and were handed to a device or dropped.
+uint64_t ReceiveTotal(const StatsSnapshot& stats);
 
 // Seconds that a test with load runs: TORTURE_SECONDS, else 20 under a
 // sanitizer and 3 without one.

@@ -46,7 +46,7 @@ class Failures {
 // An address pair with key, out of few: RemoteAddress(remote), and no key, key
 // 0 or key 7.
 struct Place {
-  static constexpr size_t kRemotes = 3, kKeys = 3;
+  static constexpr size_t kRemotes = 4, kKeys = 3;
   size_t remote = 0;
   size_t key = 0;  // always 0 for gif
   size_t index() const { return remote * kKeys + key; }

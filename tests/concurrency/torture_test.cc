@@ -249,22 +249,6 @@ bool Torture::Await(const char* what, const std::function<bool()>& done) {
   return true;
 }
 
-uint64_t Sum(const DropCounts& drops) {
-  uint64_t sum = 0;
-  for (uint64_t n : drops) sum += n;
-  return sum;
-}
-
-// What has left the devices towards the wire, by name.
-std::map<std::string, uint64_t> TransmitTotals(const StatsSnapshot& stats) {
-  std::map<std::string, uint64_t> totals;
-  for (const StatsSnapshot::Tunnel& tunnel : stats.tunnels) {
-    totals[tunnel.name] =
-        tunnel.counters.transmit_packets + Sum(tunnel.counters.transmit_drops);
-  }
-  return totals;
-}
-
 // No packet of a keeper is lost uncounted, however often it was paused,
 // detached and moved while packets waited in its device.
 void Torture::Drain() {
@@ -315,21 +299,13 @@ void Torture::CheckSumsAtRest() {
   for (const auto& slot : ledger_.slots()) noted_after += slot->sent.load();
   EXPECT_EQ(noted_after - noted_before, kRounds * before.tunnels.size());
 
-  const auto receive_sum = [](const StatsSnapshot& stats) {
-    uint64_t sum = Sum(stats.unmatched_drops);
-    for (const StatsSnapshot::Tunnel& tunnel : stats.tunnels) {
-      sum += tunnel.counters.receive_packets;
-      sum += Sum(tunnel.counters.receive_drops);
-    }
-    return sum;
-  };
   const uint64_t delivered_before = delivered_.load();
   for (uint32_t n = 0; n < kRounds; ++n) PeersOnce(n);
   const uint64_t delivered = delivered_.load() - delivered_before;
   EXPECT_EQ(delivered,
             kRounds * (Place::kRemotes * Place::kKeys + Place::kRemotes));
   Await("every packet received is counted once", [&] {
-    return receive_sum(Stats()) == receive_sum(before) + delivered;
+    return ReceiveTotal(Stats()) == ReceiveTotal(before) + delivered;
   });
 }
 
