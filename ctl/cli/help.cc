@@ -1,6 +1,5 @@
 #include "ctl/cli/help.h"
 
-#include <algorithm>
 #include <vector>
 
 #include "absl/strings/str_cat.h"

@@ -263,8 +263,10 @@ class Parser {
     const Operands wanted = command().operands;
     if (invocation_->operands.empty() &&
         (wanted == Operands::kOne || wanted == Operands::kSome)) {
-      return Fail(
-          absl::StrCat("'", command().name, "' needs a ", command().operand));
+      const bool vowel =
+          absl::StrContains("AEIO", command().operand.substr(0, 1));
+      return Fail(absl::StrCat("'", command().name, "' needs ",
+                               vowel ? "an " : "a ", command().operand));
     }
     return true;
   }

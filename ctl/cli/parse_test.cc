@@ -153,7 +153,7 @@ TEST(Parse, UsageErrorsSayWhatIsWrong) {
       {"lock shwo", "did you mean 'lock show'?"},
       {"create", "'create' needs a NAME"},
       {"delete", "'delete' needs a NAME"},
-      {"lock interrupt", "needs a ID"},
+      {"lock interrupt", "needs an ID"},
       {"create t remoet 192.0.2.1", "did you mean 'remote'?"},
       {"create t --remoet=192.0.2.1", "did you mean '--remote'?"},
       {"create t transport udp", "unknown word 'transport' of 'create'"},
