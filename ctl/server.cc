@@ -1,5 +1,6 @@
 #include "ctl/server.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
@@ -37,6 +38,9 @@ constexpr const char* kServices[] = {"tunnel.v1.TunnelService",
 void EnablePlugins() {
   static std::once_flag once;
   std::call_once(once, [] {
+    // Kept for the life of the process: when the last user of gRPC goes, it
+    // joins a poller that may sleep for 10 s, and the daemon would be late.
+    grpc_init();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   });
