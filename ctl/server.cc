@@ -115,11 +115,10 @@ class ServerImpl {
         reader_(options,
                 {manager, pool_, watches_, peers_, Access::kReadOnly}) {}
 
-  absl::Status Listen(const Server::Options& options) {
+  absl::Status Listen(const Server::Options& options, ListenSocket listener) {
     if (!admin_.started() || !reader_.started()) {
       return absl::FailedPreconditionError("the gRPC server does not start");
     }
-    ASSIGN_OR_RETURN(auto listener, ListenSocket::Open(options.listen));
     listener_.emplace(std::move(listener));
     ASSIGN_OR_RETURN(
         acceptor_,
@@ -162,9 +161,16 @@ class ServerImpl {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options,
                                                       TunnelManager& manager) {
+  ASSIGN_OR_RETURN(ListenSocket listener, ListenSocket::Open(options.listen));
+  return Start(options, std::move(listener), manager);
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options,
+                                                      ListenSocket listener,
+                                                      TunnelManager& manager) {
   EnablePlugins();
   auto impl = std::make_unique<ServerImpl>(options, manager);
-  const absl::Status status = impl->Listen(options);
+  const absl::Status status = impl->Listen(options, std::move(listener));
   if (!status.ok()) {
     impl->Shutdown(std::chrono::milliseconds(0));
     return status;

@@ -39,6 +39,10 @@ class Server {
   // FailedPrecondition with one sentence for the operator.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options,
                                                        TunnelManager& manager);
+  // The same on a socket that is open already, whatever options.listen says.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options,
+                                                       ListenSocket listener,
+                                                       TunnelManager& manager);
   // Shutdown() with no time to drain.
   ~Server();
 

@@ -16,12 +16,15 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "ctl/daemon_flags.h"
+#include "ctl/listen_socket.h"
+#include "ctl/privileges.h"
 #include "ctl/sd_notify.h"
 #include "ctl/server.h"
 #include "ctl/state_dir.h"
@@ -138,14 +141,19 @@ absl::Status Run(const DaemonFlags& flags) {
   ASSIGN_OR_RETURN(const Server::Options server_options, ServerOptions(flags));
   ASSIGN_OR_RETURN(const std::unique_ptr<LinuxPlatform> platform,
                    LinuxPlatform::Create());
+  // The socket may have to be given to a group, which takes more than is kept.
+  ASSIGN_OR_RETURN(ListenSocket listener,
+                   ListenSocket::Open(server_options.listen));
+  RETURN_IF_ERROR(KeepNetworkCapabilitiesOnly());
   TunnelManager::Options manager_options;
   manager_options.workers = flags.workers;
   manager_options.max_tunnels = flags.max_tunnels;
   ASSIGN_OR_RETURN(
       std::unique_ptr<TunnelManager> manager,
       TunnelManager::Create(manager_options, platform->platform()));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
-                   Server::Start(server_options, *manager));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<Server> server,
+      Server::Start(server_options, std::move(listener), *manager));
   SdNotify("READY=1");
   LogInfo("ready", {{"version", kVersion},
                     {"socket", flags.socket_path},
