@@ -12,6 +12,7 @@
 #include "encap/checksum.h"
 #include "encap/encapsulator.h"
 #include "encap/packet.h"
+#include "tunnel/stats/counters.h"
 
 namespace tunnel {
 namespace {
@@ -116,6 +117,26 @@ uint64_t ReceiveTotal(const StatsSnapshot& stats) {
     total += Sum(tunnel.counters.receive_drops);
   }
   return total;
+}
+
+std::string DropsText(const StatsSnapshot& stats) {
+  std::string text;
+  const auto add = [&](const char* direction, const DropCounts& drops) {
+    for (size_t i = 0; i < drops.size(); ++i) {
+      if (drops[i] == 0) continue;
+      text += std::string(direction) + " " +
+              std::string(encap::kDropReasonInfo[i].name) + " " +
+              std::to_string(drops[i]) + ", ";
+    }
+  };
+  TunnelCounters sum;
+  for (const StatsSnapshot::Tunnel& tunnel : stats.tunnels) {
+    AddTo(tunnel.counters, sum);
+  }
+  add("transmit", sum.transmit_drops);
+  add("receive", sum.receive_drops);
+  add("unmatched", stats.unmatched_drops);
+  return text;
 }
 
 int LoadSeconds() {

@@ -59,6 +59,9 @@ std::map<std::string, uint64_t> TransmitTotals(const StatsSnapshot& stats);
 // Packets that came off the wire and were handed to a device or dropped.
 uint64_t ReceiveTotal(const StatsSnapshot& stats);
 
+// The drops of all tunnels and of packets of no tunnel, by reason, as text.
+std::string DropsText(const StatsSnapshot& stats);
+
 // Seconds that a test with load runs: TORTURE_SECONDS, else 20 under a
 // sanitizer and 3 without one.
 int LoadSeconds();

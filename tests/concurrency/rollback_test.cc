@@ -76,7 +76,7 @@ class RollbackTest : public testing::Test {
     const auto reply = InnerPacket(4, ++number_);
     EXPECT_TRUE(lab_.wire.Deliver(FromPeer(config.encap, reply)));
     const auto taken = lab_.tun.Take(config.name, seconds(20));
-    ASSERT_TRUE(taken.has_value());
+    ASSERT_TRUE(taken.has_value()) << DropsText(*lab_.manager->Stats({}));
     EXPECT_EQ(taken->bytes, reply);
   }
 

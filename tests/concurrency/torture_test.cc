@@ -346,6 +346,7 @@ void Torture::CheckCoverage() {
               static_cast<unsigned long long>(lab_.wire.sent()),
               static_cast<unsigned long long>(delivered_.load()),
               static_cast<unsigned long long>(taken_));
+  std::printf("  drops at the end: %s\n", DropsText(Stats()).c_str());
   EXPECT_GT(lists_.load(), 100u);
   EXPECT_GT(lab_.wire.sent(), 1000u);
   EXPECT_GT(taken_, 1000u);
