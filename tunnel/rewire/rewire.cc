@@ -45,6 +45,7 @@ void AllSixSteps(const ConfigSection& section, const Datapath& path,
                  TunnelRecord& tunnel, Wiring& next, ChangeTiming& timing) {
   if (FaultActive(Fault::kPublishBeforePause)) {
     tunnel.endpoint->output().Publish(next.variant.get());
+    path.qsbr.Wait();
   }
   Timed(timing.pause, [&] { Pause(section, path, tunnel); });
   Timed(timing.disestablish, [&] { Disestablish(section, path, tunnel); });
