@@ -4,8 +4,8 @@
   count_results.py EVENTS.json EXIT_STATUS
 
 EVENTS.json is the file of --build_event_json_file. Prints "PASSED FAILED SKIPPED".
-Each case of a test.xml counts; a test that ended badly without a failed case (a
-crash, a timeout) and a build that failed count as one failure.
+Each case of a test.xml counts. A test that ended badly without a failed case (a
+crash, a timeout) and a target that does not build count as one failure each.
 """
 
 import json
@@ -48,15 +48,18 @@ def count_test(result):
 
 def main():
     total = [0, 0, 0]
-    results = {}
+    results, unbuilt = {}, set()
     with open(sys.argv[1]) as events:
         for line in events:
             event = json.loads(line)
             if "testResult" in event:
                 label = event["id"]["testResult"]["label"]
                 results[label] = event["testResult"]  # the last attempt stands
+            elif "completed" in event and not event["completed"].get("success"):
+                unbuilt.add(event["id"]["targetCompleted"]["label"])
     for result in results.values():
         total = [a + b for a, b in zip(total, count_test(result))]
+    total[1] += len(unbuilt - set(results))
     if int(sys.argv[2]) not in (0, 4) and total[1] == 0:  # 4: no tests to run
         total[1] = 1
     print(*total)
