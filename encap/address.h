@@ -7,6 +7,7 @@
 #define ENCAP_ADDRESS_H_
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -36,9 +37,16 @@ class IpAddress {
 
   // The same in place: a value that is built and then copied stalls a hot path.
   void AssignV4(const uint8_t* bytes) noexcept {
+    // Two whole words, which a lookup loads again.
+    uint32_t raw;
+    std::memcpy(&raw, bytes, 4);
+    const uint64_t word = std::endian::native == std::endian::little
+                              ? uint64_t{raw}
+                              : uint64_t{raw} << 32;
+    const uint64_t zero = 0;
     family_ = IpFamily::kV4;
-    bytes_.fill(0);
-    std::memcpy(bytes_.data(), bytes, 4);
+    std::memcpy(bytes_.data(), &word, 8);
+    std::memcpy(bytes_.data() + 8, &zero, 8);
   }
   void AssignV6(const uint8_t* bytes) noexcept {
     family_ = IpFamily::kV6;

@@ -1,7 +1,5 @@
 #include "encap/decapsulator.h"
 
-#include <utility>
-
 #include "encap/bytes.h"
 #include "encap/checksum.h"
 #include "encap/dscp_ecn.h"
@@ -18,21 +16,20 @@ constexpr bool IsOld(uint32_t s, uint32_t last) noexcept {
   return last - s <= 0x7fffffff;
 }
 
-// Lengths that every later check relies on, and the place of a partial
-// checksum, which must be one of the payload.
-DropReason CheckExtent(const PacketBuffer& packet,
-                       const OuterInfo& outer) noexcept {
-  if (outer.total_len > packet.size() || outer.header_len > outer.total_len ||
-      outer.ip_header_len > outer.header_len) {
-    return DropReason::kTruncated;
-  }
-  const SegmentHint& hint = packet.hint();
-  if (hint.needs_checksum &&
-      (hint.checksum_start < outer.header_len || hint.checksum_offset % 2 ||
-       !ChecksumFieldInside(hint, outer.total_len))) {
-    return DropReason::kTruncated;
-  }
-  return DropReason::kNone;
+// True for lengths on which every later check relies.
+bool ExtentIsRight(const PacketBuffer& packet,
+                   const OuterInfo& outer) noexcept {
+  return outer.total_len <= packet.size() &&
+         outer.header_len <= outer.total_len &&
+         outer.ip_header_len <= outer.header_len;
+}
+
+// True when the partial checksum is one of the `inner_len` bytes behind the
+// outer headers.
+bool ChecksumIsInner(const SegmentHint& hint, size_t header_len,
+                     size_t inner_len) noexcept {
+  return hint.checksum_start >= header_len && hint.checksum_offset % 2 == 0 &&
+         ChecksumFieldInside(hint, header_len + inner_len);
 }
 
 bool GreChecksumIsRight(const PacketBuffer& packet,
@@ -59,6 +56,11 @@ bool Ipv6SourceIsMartian(const uint8_t* source) noexcept {
   return group == 0xffff || (group == 0 && last != 0);
 }
 
+bool SequenceIsNew(const OuterInfo& outer, const InputState& state) noexcept {
+  if (!outer.sequence) return false;
+  return !state.seen_sequence || !IsOld(*outer.sequence, state.last_sequence);
+}
+
 bool SourceIsMartian(const uint8_t* ip, IpFamily family) noexcept {
   return family == IpFamily::kV4
              ? IpAddress::IsMartianV4(ip[ConstIpv4Header::kSource])
@@ -73,99 +75,101 @@ void MoveHint(SegmentHint& hint, uint16_t pulled) noexcept {
 
 }  // namespace
 
-Decapsulator::Decapsulator(const EncapConfig& config) : config_(config) {}
+Decapsulator::Decapsulator(const EncapConfig& config)
+    : key_(config.input_key),
+      ethernet_(config.mode == Mode::kGretap),
+      sequence_(config.sequence) {
+  const bool gre = IsGre(config.mode);
+  if (config.mode != Mode::kSit && config.mode != Mode::kIp6ip6) {
+    ipv4_ =
+        gre ? Announced(kProtoGre, kEtherTypeIpv4) : Announced(kProtoIpip, 0);
+  }
+  if (config.mode != Mode::kIpip) {
+    ipv6_ =
+        gre ? Announced(kProtoGre, kEtherTypeIpv6) : Announced(kProtoIpv6, 0);
+  }
+}
 
-DropReason Decapsulator::CheckGre(const PacketBuffer& packet,
-                                  const OuterInfo& outer) const noexcept {
+inline DropReason Decapsulator::CheckGre(
+    const PacketBuffer& packet, const OuterInfo& outer) const noexcept {
   if (outer.has_checksum && packet.hint().gso_type == GsoType::kNone &&
       !GreChecksumIsRight(packet, outer)) {
     return DropReason::kBadGreChecksum;
   }
-  if (outer.key == config_.input_key) return DropReason::kNone;
+  if (outer.key == key_) return DropReason::kNone;
   if (!outer.key) return DropReason::kKeyMissing;
-  return config_.input_key ? DropReason::kKeyMismatch
-                           : DropReason::kKeyUnexpected;
+  return key_ ? DropReason::kKeyMismatch : DropReason::kKeyUnexpected;
 }
 
-DropReason Decapsulator::CheckSequence(const OuterInfo& outer,
-                                       const InputState& state) const noexcept {
-  if (!config_.sequence) return DropReason::kNone;
-  if (!outer.sequence) return DropReason::kOutOfOrder;
-  if (state.seen_sequence && IsOld(*outer.sequence, state.last_sequence)) {
-    return DropReason::kOutOfOrder;
+inline DropReason Decapsulator::ReadIp(std::span<const uint8_t> payload,
+                                       const OuterInfo& outer,
+                                       InnerPacket& inner) const noexcept {
+  const uint32_t announced = Announced(outer.protocol, outer.gre_protocol);
+  if (announced != ipv4_ && announced != ipv6_) {
+    return DropReason::kUnknownProtocol;
   }
-  return DropReason::kNone;
-}
-
-// The family that the outer headers announce; kNone when the mode does not
-// carry it.
-IpFamily Decapsulator::CarriedFamily(const OuterInfo& outer) const noexcept {
-  const bool gre = outer.protocol == kProtoGre;
-  if (gre != IsGre(config_.mode)) return IpFamily::kNone;
-  const bool v4 =
-      gre ? outer.gre_protocol == kEtherTypeIpv4 : outer.protocol == kProtoIpip;
-  const bool v6 =
-      gre ? outer.gre_protocol == kEtherTypeIpv6 : outer.protocol == kProtoIpv6;
-  const bool only_v6 =
-      config_.mode == Mode::kSit || config_.mode == Mode::kIp6ip6;
-  if (v4 && !only_v6) return IpFamily::kV4;
-  if (v6 && config_.mode != Mode::kIpip) return IpFamily::kV6;
-  return IpFamily::kNone;
-}
-
-DropReason Decapsulator::ReadPayload(std::span<const uint8_t> payload,
-                                     const OuterInfo& outer,
-                                     InnerPacket& inner) const noexcept {
-  if (config_.mode == Mode::kGretap) {
-    if (outer.protocol != kProtoGre ||
-        outer.gre_protocol != kEtherTypeTransparentEthernet) {
-      return DropReason::kUnknownProtocol;
-    }
-    return ReadInnerFrame(payload, inner);
-  }
-  const IpFamily family = CarriedFamily(outer);
-  if (family == IpFamily::kNone) return DropReason::kUnknownProtocol;
   const DropReason reason = ReadInnerIp(payload, inner);
   if (reason != DropReason::kNone) return reason;
-  if (inner.family != family) return DropReason::kBadIpHeader;
-  return SourceIsMartian(payload.data(), family) ? DropReason::kMartianSource
-                                                 : DropReason::kNone;
+  const bool is_v4 = inner.family == IpFamily::kV4;
+  if (announced != (is_v4 ? ipv4_ : ipv6_)) return DropReason::kBadIpHeader;
+  return SourceIsMartian(payload.data(), inner.family)
+             ? DropReason::kMartianSource
+             : DropReason::kNone;
+}
+
+DropReason Decapsulator::ReadFrame(std::span<const uint8_t> payload,
+                                   const OuterInfo& outer,
+                                   InnerPacket& inner) const noexcept {
+  if (outer.protocol != kProtoGre ||
+      outer.gre_protocol != kEtherTypeTransparentEthernet) {
+    return DropReason::kUnknownProtocol;
+  }
+  return ReadInnerFrame(payload, inner);
 }
 
 DropReason Decapsulator::Decapsulate(PacketBuffer& packet,
                                      const OuterInfo& outer,
                                      InputState& state) const noexcept {
-  DropReason reason = CheckExtent(packet, outer);
-  if (reason != DropReason::kNone) return reason;
-  reason = CheckGre(packet, outer);
-  if (reason != DropReason::kNone) return reason;
-  const size_t payload_len = outer.total_len - outer.header_len;
-  InnerPacket inner;
-  reason = ReadPayload(
-      std::as_const(packet).bytes().subspan(outer.header_len, payload_len),
-      outer, inner);
-  if (reason != DropReason::kNone) return reason;
-  const size_t inner_len =
-      config_.mode == Mode::kGretap ? payload_len : inner.ip_len;
-  if (packet.hint().needs_checksum &&
-      !ChecksumFieldInside(packet.hint(), outer.header_len + inner_len)) {
+  return ethernet_ ? DecapsulateAs<true>(packet, outer, state)
+                   : DecapsulateAs<false>(packet, outer, state);
+}
+
+template <bool kEthernet>
+DropReason Decapsulator::DecapsulateAs(PacketBuffer& packet,
+                                       const OuterInfo& outer,
+                                       InputState& state) const noexcept {
+  if (!ExtentIsRight(packet, outer)) return DropReason::kTruncated;
+  const size_t header_len = outer.header_len;
+  const size_t payload_len = outer.total_len - header_len;
+  const bool partial = packet.hint().needs_checksum;
+  if (partial && !ChecksumIsInner(packet.hint(), header_len, payload_len)) {
     return DropReason::kTruncated;
   }
-  reason = CheckSequence(outer, state);
+  DropReason reason = CheckGre(packet, outer);
   if (reason != DropReason::kNone) return reason;
-  const EcnVerdict verdict = DecapsulateEcn(EcnOf(inner.tos), EcnOf(outer.tos));
-  if (inner.family != IpFamily::kNone && verdict.drop) {
-    return DropReason::kEcnIllegal;
+  const std::span<const uint8_t> payload(packet.data() + header_len,
+                                         payload_len);
+  InnerPacket inner;
+  reason = kEthernet ? ReadFrame(payload, outer, inner)
+                     : ReadIp(payload, outer, inner);
+  if (reason != DropReason::kNone) return reason;
+  const size_t inner_len = kEthernet ? payload_len : inner.ip_len;
+  if (partial && !ChecksumIsInner(packet.hint(), header_len, inner_len)) {
+    return DropReason::kTruncated;
   }
+  if (sequence_ && !SequenceIsNew(outer, state)) return DropReason::kOutOfOrder;
+  const EcnVerdict verdict = DecapsulateEcn(EcnOf(inner.tos), EcnOf(outer.tos));
+  const bool has_ip = !kEthernet || inner.family != IpFamily::kNone;
+  if (has_ip && verdict.drop) return DropReason::kEcnIllegal;
 
-  if (config_.sequence) state = {*outer.sequence, true};
-  packet.Pull(outer.header_len);
+  if (sequence_) state = {*outer.sequence, true};
+  MoveHint(packet.hint(), outer.header_len);
+  packet.Pull(header_len);
   packet.Trim(inner_len);
-  if (inner.family != IpFamily::kNone && verdict.ecn != EcnOf(inner.tos)) {
+  if (has_ip && verdict.ecn != EcnOf(inner.tos)) {
     SetInnerTos(packet.data() + inner.ip_offset, inner.family,
                 WithEcn(inner.tos, verdict.ecn));
   }
-  MoveHint(packet.hint(), outer.header_len);
   return DropReason::kNone;
 }
 

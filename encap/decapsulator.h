@@ -7,6 +7,7 @@
 #define ENCAP_DECAPSULATOR_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "encap/drop_reason.h"
@@ -46,14 +47,25 @@ class Decapsulator {
  private:
   DropReason CheckGre(const PacketBuffer& packet,
                       const OuterInfo& outer) const noexcept;
-  DropReason CheckSequence(const OuterInfo& outer,
-                           const InputState& state) const noexcept;
-  DropReason ReadPayload(std::span<const uint8_t> payload,
-                         const OuterInfo& outer,
-                         InnerPacket& inner) const noexcept;
-  IpFamily CarriedFamily(const OuterInfo& outer) const noexcept;
+  DropReason ReadIp(std::span<const uint8_t> payload, const OuterInfo& outer,
+                    InnerPacket& inner) const noexcept;
+  DropReason ReadFrame(std::span<const uint8_t> payload, const OuterInfo& outer,
+                       InnerPacket& inner) const noexcept;
+  template <bool kEthernet>
+  DropReason DecapsulateAs(PacketBuffer& packet, const OuterInfo& outer,
+                           InputState& state) const noexcept;
 
-  EncapConfig config_;
+  // What Announced() is for a payload that the mode carries.
+  static constexpr uint32_t kNotCarried = 0xffffffff;
+  static constexpr uint32_t Announced(uint8_t protocol,
+                                      uint16_t gre_protocol) noexcept {
+    return uint32_t{protocol} << 16 | gre_protocol;
+  }
+  uint32_t ipv4_ = kNotCarried;
+  uint32_t ipv6_ = kNotCarried;
+  std::optional<uint32_t> key_;
+  bool ethernet_ = false;
+  bool sequence_ = false;
 };
 
 }  // namespace encap

@@ -28,98 +28,115 @@ uint32_t FlowLabel(std::span<const uint8_t> payload, bool ethernet) noexcept {
                   : FlowHash(payload, kFlowLabelSeed);
 }
 
-void MoveHint(SegmentHint& hint, size_t pushed) noexcept {
-  const auto step = static_cast<uint16_t>(pushed);
-  if (hint.needs_checksum) hint.checksum_start += step;
-  if (hint.gso_type != GsoType::kNone) hint.header_len += step;
-}
-
 }  // namespace
 
 Encapsulator::Encapsulator(const EncapConfig& config)
-    : template_(config),
-      ipv4_(Announce(config.mode, IpFamily::kV4)),
-      ipv6_(Announce(config.mode, IpFamily::kV6)),
-      other_(Announce(config.mode, IpFamily::kNone)),
+    : tos_(TosRule(config)),
+      ttl_(config.ttl ? CopyOrFixed{0, *config.ttl} : CopyOrFixed{0xff, 0}),
       ethernet_(config.mode == Mode::kGretap),
+      outer_v6_(config.remote.is_v6()),
       checksum_(config.checksum),
       sequence_(config.sequence),
-      ttl_(config.ttl),
-      tos_(config.tos),
-      df_(config.df),
-      ecn_(config.ecn) {}
+      always_df_(config.df == DfPolicy::kOn),
+      inherit_df_(config.df == DfPolicy::kInherit) {
+  for (const IpFamily family :
+       {IpFamily::kNone, IpFamily::kV4, IpFamily::kV6}) {
+    const PayloadType payload = Announce(config.mode, family);
+    if (payload.protocol == 0) continue;  // not carried
+    templates_[TemplateIndex(family)] = OuterTemplate(config, payload);
+  }
+}
 
-Encapsulator::Announcement Encapsulator::Announce(Mode mode,
-                                                  IpFamily family) noexcept {
+// DSCP by RFC 2983, ECN by RFC 6040 4.1: in both a field is copied or fixed,
+// whatever its value.
+Encapsulator::CopyOrFixed Encapsulator::TosRule(
+    const EncapConfig& config) noexcept {
+  CopyOrFixed rule;
+  rule.fixed = WithEcn(EncapsulateDscp(config.tos, 0),
+                       EncapsulateEcn(config.ecn, Ecn::kNotEct));
+  const uint8_t all = WithEcn(EncapsulateDscp(config.tos, kDscpMask),
+                              EncapsulateEcn(config.ecn, Ecn::kCe));
+  rule.copied = static_cast<uint8_t>(all & ~rule.fixed);
+  return rule;
+}
+
+PayloadType Encapsulator::Announce(Mode mode, IpFamily family) noexcept {
   if (mode == Mode::kGretap) return {kProtoGre, kEtherTypeTransparentEthernet};
   if (family == IpFamily::kV4 && CarriesIpv4(mode)) {
-    return IsGre(mode) ? Announcement{kProtoGre, kEtherTypeIpv4}
-                       : Announcement{kProtoIpip, 0};
+    return IsGre(mode) ? PayloadType{kProtoGre, kEtherTypeIpv4}
+                       : PayloadType{kProtoIpip, 0};
   }
   if (family == IpFamily::kV6 && CarriesIpv6(mode)) {
-    return IsGre(mode) ? Announcement{kProtoGre, kEtherTypeIpv6}
-                       : Announcement{kProtoIpv6, 0};
+    return IsGre(mode) ? PayloadType{kProtoGre, kEtherTypeIpv6}
+                       : PayloadType{kProtoIpv6, 0};
   }
   return {};
 }
 
-DropReason Encapsulator::FillFields(const InnerPacket& inner,
-                                    OuterFields& fields) const noexcept {
-  const Announcement& announced = inner.family == IpFamily::kV4   ? ipv4_
-                                  : inner.family == IpFamily::kV6 ? ipv6_
-                                                                  : other_;
-  if (announced.protocol == 0) return DropReason::kUnknownProtocol;
-  fields.protocol = announced.protocol;
-  fields.gre_protocol = announced.gre_protocol;
-
-  const bool has_ip = inner.family != IpFamily::kNone;
-  fields.ttl = ttl_ ? *ttl_ : has_ip ? inner.ttl : kTtlWithoutInner;
-  if (fields.ttl == 0) return DropReason::kTtlExpired;
-
-  fields.tos = WithEcn(EncapsulateDscp(tos_, inner.tos),
-                       EncapsulateEcn(ecn_, EcnOf(inner.tos)));
-  fields.dont_fragment = df_ == DfPolicy::kOn ||
-                         (df_ == DfPolicy::kInherit && inner.dont_fragment);
-  return DropReason::kNone;
-}
-
-DropReason Encapsulator::CheckSegments(const SegmentHint& hint,
-                                       size_t inner_len,
-                                       size_t headroom) const noexcept {
-  const size_t header_len = template_.header_len();
-  if (headroom < header_len || inner_len + header_len > kMaxOuterLen) {
-    return DropReason::kTooBig;
-  }
+DropReason Encapsulator::TakeHint(PacketBuffer& packet, size_t inner_len,
+                                  size_t header_len) const noexcept {
+  SegmentHint& hint = packet.hint();
   if (hint.gso_type != GsoType::kNone && (checksum_ || sequence_)) {
     return DropReason::kTooBig;
   }
   if (hint.needs_checksum && !ChecksumFieldInside(hint, inner_len)) {
     return DropReason::kTruncated;
   }
+  packet.Trim(inner_len);
+  if (checksum_) FinishChecksum(packet);  // its field is inside
+  const auto step = static_cast<uint16_t>(header_len);
+  if (hint.needs_checksum) hint.checksum_start += step;
+  if (hint.gso_type != GsoType::kNone) hint.header_len += step;
   return DropReason::kNone;
 }
 
 DropReason Encapsulator::Encapsulate(PacketBuffer& packet,
                                      OutputState& state) const noexcept {
+  if (ethernet_) {
+    return outer_v6_ ? EncapsulateAs<true, true>(packet, state)
+                     : EncapsulateAs<true, false>(packet, state);
+  }
+  return outer_v6_ ? EncapsulateAs<false, true>(packet, state)
+                   : EncapsulateAs<false, false>(packet, state);
+}
+
+template <bool kEthernet, bool kOuterV6>
+DropReason Encapsulator::EncapsulateAs(PacketBuffer& packet,
+                                       OutputState& state) const noexcept {
   const std::span<const uint8_t> payload = std::as_const(packet).bytes();
   InnerPacket inner;
+  const DropReason reason =
+      kEthernet ? ReadInnerFrame(payload, inner) : ReadInnerIp(payload, inner);
+  if (reason != DropReason::kNone) return reason;
+  const OuterTemplate& outer = templates_[TemplateIndex(inner.family)];
+  const size_t header_len = outer.header_len();
+  if (header_len == 0) return DropReason::kUnknownProtocol;
   OuterFields fields;
-  DropReason reason =
-      ethernet_ ? ReadInnerFrame(payload, inner) : ReadInnerIp(payload, inner);
-  if (reason != DropReason::kNone) return reason;
-  reason = FillFields(inner, fields);
-  if (reason != DropReason::kNone) return reason;
-  const size_t inner_len = ethernet_ ? packet.size() : inner.ip_len;
-  reason = CheckSegments(packet.hint(), inner_len, packet.headroom());
-  if (reason != DropReason::kNone) return reason;
+  fields.ttl =
+      ttl_.Of(kEthernet && inner.family == IpFamily::kNone ? kTtlWithoutInner
+                                                           : inner.ttl);
+  if (fields.ttl == 0) return DropReason::kTtlExpired;
+  const size_t inner_len = kEthernet ? payload.size() : inner.ip_len;
+  if (packet.headroom() < header_len || inner_len + header_len > kMaxOuterLen) {
+    return DropReason::kTooBig;
+  }
+  if (packet.hint().gso_type != GsoType::kNone ||
+      packet.hint().needs_checksum) {
+    const DropReason refused = TakeHint(packet, inner_len, header_len);
+    if (refused != DropReason::kNone) return refused;
+  }
 
   packet.Trim(inner_len);
-  if (checksum_) FinishChecksum(packet);  // its field is inside: checked above
-  fields.ipv4_id = state.next_ipv4_id++;
+  fields.tos = tos_.Of(inner.tos);
+  if (kOuterV6) {
+    fields.flow_label = FlowLabel(payload, kEthernet);
+  } else {
+    fields.dont_fragment = always_df_ | (inherit_df_ & inner.dont_fragment);
+    fields.ipv4_id = state.next_ipv4_id;
+  }
+  ++state.next_ipv4_id;
   if (sequence_) fields.sequence = state.next_sequence++;
-  if (template_.is_v6()) fields.flow_label = FlowLabel(payload, ethernet_);
-  template_.Write(packet, fields);
-  MoveHint(packet.hint(), template_.header_len());
+  outer.WriteAs<kOuterV6>(packet, fields);
   return DropReason::kNone;
 }
 

@@ -7,9 +7,9 @@
 #ifndef ENCAP_ENCAPSULATOR_H_
 #define ENCAP_ENCAPSULATOR_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 
 #include "encap/drop_reason.h"
 #include "encap/encap_config.h"
@@ -47,29 +47,37 @@ class Encapsulator {
                          OutputState& state) const noexcept;
 
  private:
-  // How one inner family is announced; protocol 0: not carried.
-  struct Announcement {
-    uint8_t protocol = 0;
-    uint16_t gre_protocol = 0;
+  // A field that is a copy of the inner one, or fixed, without a branch.
+  struct CopyOrFixed {
+    uint8_t copied = 0;  // mask of the bits that come from the inner field
+    uint8_t fixed = 0;   // all others
+    uint8_t Of(uint8_t inner) const noexcept {
+      return static_cast<uint8_t>((inner & copied) | fixed);
+    }
   };
-  static Announcement Announce(Mode mode, IpFamily family) noexcept;
 
-  DropReason FillFields(const InnerPacket& inner,
-                        OuterFields& fields) const noexcept;
-  DropReason CheckSegments(const SegmentHint& hint, size_t inner_len,
-                           size_t headroom) const noexcept;
+  static PayloadType Announce(Mode mode, IpFamily family) noexcept;
+  static CopyOrFixed TosRule(const EncapConfig& config) noexcept;
+  static constexpr size_t TemplateIndex(IpFamily family) noexcept {
+    return static_cast<size_t>(family) / 2;  // 0, 2 or 3
+  }
+  template <bool kEthernet, bool kOuterV6>
+  DropReason EncapsulateAs(PacketBuffer& packet,
+                           OutputState& state) const noexcept;
+  // Judges the hint of a packet of `inner_len` bytes, and on kNone alone makes
+  // it that of the outer packet.
+  DropReason TakeHint(PacketBuffer& packet, size_t inner_len,
+                      size_t header_len) const noexcept;
 
-  OuterTemplate template_;
-  Announcement ipv4_;
-  Announcement ipv6_;
-  Announcement other_;  // a frame without IP
+  std::array<OuterTemplate, 4> templates_;  // by TemplateIndex()
+  CopyOrFixed tos_;
+  CopyOrFixed ttl_;
   bool ethernet_ = false;
+  bool outer_v6_ = false;
   bool checksum_ = false;
   bool sequence_ = false;
-  std::optional<uint8_t> ttl_;
-  std::optional<uint8_t> tos_;
-  DfPolicy df_ = DfPolicy::kOn;
-  EcnMode ecn_ = EcnMode::kNormal;
+  bool always_df_ = false;
+  bool inherit_df_ = false;
 };
 
 }  // namespace encap

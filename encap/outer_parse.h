@@ -39,7 +39,8 @@ struct OuterInfo {
 // has done so. A GRE checksum is not verified here, but by Decapsulate(). At
 // most 8 IPv6 extension headers and 256 bytes of them are walked. Errors:
 // kTruncated, kBadIpHeader, kBadOuterChecksum, kBadVersion, kUnsupportedFlags,
-// kUnknownProtocol, kReassemblyFailed (an outer fragment).
+// kUnknownProtocol, kReassemblyFailed (an outer fragment). `info` is complete
+// on kNone alone.
 DropReason ParseOuter(std::span<const uint8_t> packet,
                       bool verify_header_checksum, OuterInfo& info) noexcept;
 

@@ -1,8 +1,8 @@
 // OuterTemplate: the outer header of one tunnel, built once.
 //
-// All that never changes (addresses, protocol, GRE flags and key) stands in an
+// All that never changes (addresses, protocols, GRE flags and key) stands in an
 // image and is summed in advance; a packet costs one copy and a few fields.
-// Immutable after construction.
+// One template announces one kind of payload. Immutable after construction.
 
 #ifndef ENCAP_OUTER_TEMPLATE_H_
 #define ENCAP_OUTER_TEMPLATE_H_
@@ -10,9 +10,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
+#include "encap/bytes.h"
 #include "encap/encap_config.h"
 #include "encap/packet.h"
+#include "encap/wire/ipv4.h"
+#include "encap/wire/ipv6.h"
 
 namespace encap {
 
@@ -21,17 +25,23 @@ struct OuterFields {
   uint8_t tos = 0;  // TOS or traffic class: DSCP and ECN
   uint8_t ttl = 0;  // TTL or hop limit
   bool dont_fragment = false;
-  uint8_t protocol = 0;       // IP protocol of the payload, or GRE
-  uint16_t gre_protocol = 0;  // EtherType, host order
   uint16_t ipv4_id = 0;
   uint32_t sequence = 0;
   uint32_t flow_label = 0;  // low 20 bits, IPv6
 };
 
+// How the outer headers announce a payload.
+struct PayloadType {
+  uint8_t protocol = 0;       // IP protocol of the payload, or GRE
+  uint16_t gre_protocol = 0;  // EtherType, host order
+};
+
 class OuterTemplate {
  public:
+  // No template: header_len() is 0, and Write() must not be called.
+  OuterTemplate() = default;
   // `config` must be valid.
-  explicit OuterTemplate(const EncapConfig& config);
+  OuterTemplate(const EncapConfig& config, PayloadType payload);
 
   size_t header_len() const noexcept { return header_len_; }
   bool is_v6() const noexcept { return is_v6_; }
@@ -40,7 +50,17 @@ class OuterTemplate {
   // checksums. header_len() bytes of headroom must be there, and the packet
   // with its header be at most 65,535 bytes. The GRE checksum sums the bytes as
   // they are: finish a partial one first.
-  void Write(PacketBuffer& packet, const OuterFields& fields) const noexcept;
+  void Write(PacketBuffer& packet, const OuterFields& fields) const noexcept {
+    if (is_v6_) {
+      WriteAs<true>(packet, fields);
+    } else {
+      WriteAs<false>(packet, fields);
+    }
+  }
+  // The same where the caller knows is_v6(), which `kV6` must be.
+  template <bool kV6>
+  [[gnu::always_inline]] void WriteAs(PacketBuffer& packet,
+                                      const OuterFields& fields) const noexcept;
 
  private:
   // A copy of fixed size is a few wide moves. The header lies at the end of the
@@ -49,20 +69,74 @@ class OuterTemplate {
 
   void BuildIpv4(const EncapConfig& config, uint8_t* header);
   void BuildIpv6(const EncapConfig& config, uint8_t* header);
-  void BuildGre(const EncapConfig& config, uint8_t* header);
-  void WriteGre(PacketBuffer& packet, const OuterFields& fields) const noexcept;
+  void BuildGre(const EncapConfig& config, uint16_t protocol, uint8_t* header);
+  void WriteIpv4(uint8_t* header, uint32_t total,
+                 const OuterFields& fields) const noexcept;
+  void WriteIpv6(uint8_t* header, uint32_t total,
+                 const OuterFields& fields) const noexcept;
+  // Sequence number and checksum of `packet`, whose header is written.
+  void FinishGre(PacketBuffer& packet, uint32_t sequence) const noexcept;
 
   std::array<uint8_t, kImageLen> image_{};
-  // Sum of the IPv4 header with all fields of OuterFields and the total length
-  // at zero.
+  // Sum of the IPv4 header in host order, with all fields of OuterFields and
+  // the total length at zero.
   uint16_t ipv4_sum_ = 0;
   uint8_t header_len_ = 0;
   uint8_t ip_len_ = 0;
+  uint8_t protocol_ = 0;
   bool is_v6_ = false;
-  bool is_gre_ = false;
   bool has_checksum_ = false;
+  bool finish_gre_ = false;      // has checksum or sequence number
   uint8_t sequence_offset_ = 0;  // from the GRE header; 0: none
 };
+
+// Words are put together in registers and stored once, and the sum is made of
+// numbers in host order: at most six of 16 bits, so two folds are enough.
+inline void OuterTemplate::WriteIpv4(uint8_t* header, uint32_t total,
+                                     const OuterFields& fields) const noexcept {
+  const uint32_t version_tos = uint32_t{0x4500} | fields.tos;
+  const uint32_t flags = fields.dont_fragment ? Ipv4Header::kDontFragment : 0;
+  const uint32_t ttl = uint32_t{fields.ttl} << 8;
+  uint32_t sum =
+      ipv4_sum_ + uint32_t{fields.tos} + total + fields.ipv4_id + flags + ttl;
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum += sum >> 16;
+  Put32(header + Ipv4Header::kVersionIhl, version_tos << 16 | total);
+  Put32(header + Ipv4Header::kIdentification,
+        uint32_t{fields.ipv4_id} << 16 | flags);
+  Put32(header + Ipv4Header::kTtl, (ttl | protocol_) << 16 | (~sum & 0xffff));
+}
+
+inline void OuterTemplate::WriteIpv6(uint8_t* header, uint32_t total,
+                                     const OuterFields& fields) const noexcept {
+  Ipv6Header ip(header);
+  ip.set_version_class_label(fields.tos, fields.flow_label);
+  const auto length = static_cast<uint32_t>(total - Ipv6Header::kLen);
+  Put32(header + Ipv6Header::kPayloadLength,
+        length << 16 | uint32_t{protocol_} << 8 | fields.ttl);
+}
+
+template <bool kV6>
+inline void OuterTemplate::WriteAs(PacketBuffer& packet,
+                                   const OuterFields& fields) const noexcept {
+  const bool room_for_image =
+      packet.headroom() >= kImageLen;  // else the header alone
+  const size_t header_len = header_len_;
+  uint8_t* header = packet.Push(header_len);
+  const auto total = static_cast<uint32_t>(packet.size());
+  uint8_t* payload = header + header_len;
+  if (room_for_image) {
+    std::memcpy(payload - kImageLen, image_.data(), kImageLen);
+  } else {
+    std::memcpy(header, image_.data() + kImageLen - header_len, header_len);
+  }
+  if constexpr (kV6) {
+    WriteIpv6(header, total, fields);
+  } else {
+    WriteIpv4(header, total, fields);
+  }
+  if (finish_gre_) FinishGre(packet, fields.sequence);
+}
 
 }  // namespace encap
 

@@ -22,14 +22,12 @@ TEST(OuterTemplateTest, WritesIpv4WithAllGreFields) {
   config.output_key = 0x0a0b0c0d;
   config.checksum = true;
   config.sequence = true;
-  const OuterTemplate outer(config);
+  const OuterTemplate outer(config, {47, 0x0800});
   EXPECT_EQ(outer.header_len(), 36u);
   OwnedPacket packet(FromHex("aabbcc"));
   outer.Write(*packet, {.tos = 0xb9,
                         .ttl = 63,
                         .dont_fragment = true,
-                        .protocol = 47,
-                        .gre_protocol = 0x0800,
                         .ipv4_id = 0x1234,
                         .sequence = 7});
   Bytes want = FromHex(
@@ -45,11 +43,9 @@ TEST(OuterTemplateTest, WritesIpv4WithAllGreFields) {
 }
 
 TEST(OuterTemplateTest, WritesIpv6) {
-  const OuterTemplate outer(Config(Mode::kGif, IpFamily::kV6));
+  const OuterTemplate outer(Config(Mode::kGif, IpFamily::kV6), {41, 0});
   OwnedPacket packet(FromHex("aabbcc"));
-  outer.Write(
-      *packet,
-      {.tos = 0xb9, .ttl = 63, .protocol = 41, .flow_label = 0xfff12345});
+  outer.Write(*packet, {.tos = 0xb9, .ttl = 63, .flow_label = 0xfff12345});
   EXPECT_EQ(ToHex(packet->bytes()),
             ToHex(FromHex("6b912345 0003 29 3f"
                           "20010db8000000000000000000000001"
@@ -66,12 +62,12 @@ TEST(OuterTemplateTest, HeaderChecksumIsRightForAllFields) {
                              static_cast<uint8_t>(word)};
     config.remote = IpAddress::V4(host);
     OwnedPacket packet(Bytes(random() % 1500, 0));
-    OuterTemplate(config).Write(
-        *packet, {.tos = static_cast<uint8_t>(random()),
-                  .ttl = static_cast<uint8_t>(random()),
-                  .dont_fragment = random() % 2 == 0,
-                  .protocol = static_cast<uint8_t>(random() % 2 ? 4 : 41),
-                  .ipv4_id = static_cast<uint16_t>(random())});
+    const auto protocol = static_cast<uint8_t>(random() % 2 ? 4 : 41);
+    OuterTemplate(config, {protocol, 0})
+        .Write(*packet, {.tos = static_cast<uint8_t>(random()),
+                         .ttl = static_cast<uint8_t>(random()),
+                         .dont_fragment = random() % 2 == 0,
+                         .ipv4_id = static_cast<uint16_t>(random())});
     ASSERT_TRUE(Ipv4HeaderIsRight(packet->bytes()));
   }
 }
@@ -82,13 +78,13 @@ TEST(OuterTemplateTest, SmallHeadroomGivesTheSameHeader) {
   EncapConfig config = Config(Mode::kGre, IpFamily::kV6);
   config.output_key = 5;
   config.sequence = true;
-  const OuterTemplate outer(config);
+  const OuterTemplate outer(config, {47, 0x86dd});
   const Bytes payload = FromHex("aabbcc");
   OwnedPacket roomy(payload);
-  outer.Write(*roomy, {.ttl = 1, .protocol = 47, .sequence = 3});
+  outer.Write(*roomy, {.ttl = 1, .sequence = 3});
   for (size_t headroom = outer.header_len(); headroom < 70; ++headroom) {
     OwnedPacket tight(payload, headroom);
-    outer.Write(*tight, {.ttl = 1, .protocol = 47, .sequence = 3});
+    outer.Write(*tight, {.ttl = 1, .sequence = 3});
     EXPECT_EQ(tight.bytes(), roomy.bytes()) << headroom;
   }
 }

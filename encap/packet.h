@@ -45,47 +45,48 @@ class PacketBuffer {
   PacketBuffer(std::span<uint8_t> storage, size_t headroom,
                size_t size) noexcept
       : storage_(storage.data()),
-        capacity_(storage.size()),
-        begin_(headroom),
-        size_(size) {}
+        data_(storage_ + headroom),
+        end_(data_ + size),
+        storage_end_(storage_ + storage.size()) {}
 
-  uint8_t* data() noexcept { return storage_ + begin_; }
-  const uint8_t* data() const noexcept { return storage_ + begin_; }
-  size_t size() const noexcept { return size_; }
-  size_t headroom() const noexcept { return begin_; }
-  size_t tailroom() const noexcept { return capacity_ - begin_ - size_; }
-  std::span<uint8_t> bytes() noexcept { return {data(), size_}; }
-  std::span<const uint8_t> bytes() const noexcept { return {data(), size_}; }
+  uint8_t* data() noexcept { return data_; }
+  const uint8_t* data() const noexcept { return data_; }
+  size_t size() const noexcept { return static_cast<size_t>(end_ - data_); }
+  size_t headroom() const noexcept {
+    return static_cast<size_t>(data_ - storage_);
+  }
+  size_t tailroom() const noexcept {
+    return static_cast<size_t>(storage_end_ - end_);
+  }
+  std::span<uint8_t> bytes() noexcept { return {data_, size()}; }
+  std::span<const uint8_t> bytes() const noexcept { return {data_, size()}; }
 
   // Makes `n` bytes of headroom the new front; nullptr, and no change, when
   // the headroom is smaller. The new bytes are not initialised.
   uint8_t* Push(size_t n) noexcept {
-    if (n > begin_) return nullptr;
-    begin_ -= n;
-    size_ += n;
-    return data();
+    if (n > headroom()) return nullptr;
+    return data_ -= n;
   }
 
   // Takes `n` bytes off the front; false, and no change, when size() < n.
   bool Pull(size_t n) noexcept {
-    if (n > size_) return false;
-    begin_ += n;
-    size_ -= n;
+    if (n > size()) return false;
+    data_ += n;
     return true;
   }
 
   // Cuts the packet to `n` bytes from the front; false when size() < n.
   bool Trim(size_t n) noexcept {
-    if (n > size_) return false;
-    size_ = n;
+    if (n > size()) return false;
+    end_ = data_ + n;
     return true;
   }
 
   // Appends `n` bytes of tailroom; nullptr, and no change, when it is smaller.
   uint8_t* Append(size_t n) noexcept {
     if (n > tailroom()) return nullptr;
-    uint8_t* end = data() + size_;
-    size_ += n;
+    uint8_t* end = end_;
+    end_ += n;
     return end;
   }
 
@@ -93,10 +94,12 @@ class PacketBuffer {
   const SegmentHint& hint() const noexcept { return hint_; }
 
  private:
+  // Each change of the extent is one store of one pointer: a pair of values
+  // that are stored apart and loaded together would stall.
   uint8_t* storage_ = nullptr;
-  size_t capacity_ = 0;
-  size_t begin_ = 0;
-  size_t size_ = 0;
+  uint8_t* data_ = nullptr;
+  uint8_t* end_ = nullptr;
+  uint8_t* storage_end_ = nullptr;
   SegmentHint hint_;
 };
 
