@@ -57,11 +57,15 @@ void Client::Step() {
   if (model.paused) return TogglePause(slot, model);
 }
 
-void Client::MakeAudible() {
+void Client::Finish() {
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = *slots_[i];
     Model& model = models_[i];
     if (!model.exists) continue;
+    if (!slot.keeper) {
+      Delete(slot, model, /*patient=*/true);
+      continue;
+    }
     if (model.paused) TogglePause(slot, model, /*patient=*/true);
     if (model.detached) ToggleDetach(slot, model, /*patient=*/true);
     if (!model.config.admin_up) ToggleUp(slot, model, /*patient=*/true);
@@ -189,10 +193,10 @@ void Client::SetWithOldEtag(Slot& slot, Model& model) {
   Verify(slot, model, "delete with an old etag");
 }
 
-void Client::Delete(Slot& slot, Model& model) {
+void Client::Delete(Slot& slot, Model& model, bool patient) {
   const auto ids = Holders::Identities(slot.mode, model.place);
   world_.holders.MustEnd(ids, slot.name);
-  const Call call = MakeCall(false);
+  const Call call = MakeCall(patient);
   const Result result =
       world_.manager.DeleteTunnel(call.context, slot.name, call.options);
   Note("delete", call, result.status());

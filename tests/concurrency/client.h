@@ -38,8 +38,8 @@ class Client {
   void CreateKeepers();
   // One change at random on one slot, and the check of its outcome.
   void Step();
-  // Undoes pause, detach and down of all slots.
-  void MakeAudible();
+  // Leaves the keepers alone, neither paused, detached nor down.
+  void Finish();
 
   // Calls that have succeeded; any thread.
   uint64_t changes() const { return changes_.load(std::memory_order_relaxed); }
@@ -76,7 +76,7 @@ class Client {
   void TryMove(Slot& slot, Model& model);
   void SetSame(Slot& slot, Model& model);
   void SetWithOldEtag(Slot& slot, Model& model);
-  void Delete(Slot& slot, Model& model);
+  void Delete(Slot& slot, Model& model, bool patient = false);
   // A change of `model` into `next` by `act`, with no other configuration.
   void Verb(Slot& slot, Model& model, Model next, const char* verb,
             const std::function<Result(const Call&)>& act,

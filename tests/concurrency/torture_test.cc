@@ -252,7 +252,7 @@ bool Torture::Await(const char* what, const std::function<bool()>& done) {
 // No packet of a keeper is lost uncounted, however often it was paused,
 // detached and moved while packets waited in its device.
 void Torture::Drain() {
-  for (auto& client : clients_) client->MakeAudible();
+  for (auto& client : clients_) client->Finish();
   Await("keepers have sent or dropped all that they were given", [&] {
     const auto totals = TransmitTotals(Stats());
     for (const auto& slot : ledger_.slots()) {
@@ -271,13 +271,18 @@ void Torture::Drain() {
     }
     return received == delivered_.load();
   });
-  uint64_t sent = 0, noted = 0;
-  for (const WorkerCounters& worker : Stats().workers) {
-    sent += worker.transmit_packets;
-  }
-  for (const auto& slot : ledger_.slots()) noted += slot->sent.load();
-  EXPECT_EQ(sent, noted);
-  EXPECT_EQ(sent, lab_.wire.sent());
+  // A pause waits until the batches under way have ended, the last one too.
+  const std::string& name = ledger_.slots()[0]->name;
+  EXPECT_TRUE(lab_.manager->Pause({}, name, {}).ok());
+  EXPECT_TRUE(lab_.manager->Resume({}, name, {}).ok());
+  Await("worker counters, wire and checks agree on what was sent", [&] {
+    uint64_t sent = 0, noted = 0;
+    for (const WorkerCounters& worker : Stats().workers) {
+      sent += worker.transmit_packets;
+    }
+    for (const auto& slot : ledger_.slots()) noted += slot->sent.load();
+    return sent == noted && sent == lab_.wire.sent();
+  });
 }
 
 // With nothing else going on, in = out + drops, both ways and exactly.
