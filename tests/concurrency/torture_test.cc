@@ -41,7 +41,7 @@ using std::chrono::seconds;
 
 constexpr size_t kClients = 8;
 constexpr size_t kWorkers = 2;
-constexpr uint64_t kLeastChanges = 800;
+constexpr uint64_t kLeastChanges = 400;
 
 class Torture {
  public:
@@ -226,7 +226,7 @@ void Torture::RunLoad() {
   };
   while (!failures_.any() && (Since(start) < seconds(LoadSeconds()) ||
                               (changes() < kLeastChanges &&
-                               Since(start) < 10 * seconds(LoadSeconds())))) {
+                               Since(start) < 4 * seconds(LoadSeconds())))) {
     std::this_thread::sleep_for(milliseconds(10));
   }
   stop_clients.store(true);

@@ -52,6 +52,7 @@ class Namespace:
         for scope in ("all", "default"):
             self.sysctl("net/ipv6/conf/%s/accept_dad" % scope, 0)
             self.sysctl("net/ipv6/conf/%s/accept_ra" % scope, 0)
+        self.sysctl("net/ipv4/ping_group_range", "0 2147483647")
         # Error messages must be seen, not rationed.
         self.sysctl("net/ipv4/icmp_ratelimit", 0)
         self.ip("link set lo up")

@@ -10,34 +10,34 @@ sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../.
 from tests.lib import lab, packets, runner, traffic, wire
 from tests.lib.process import wait_until
 
-# name, mode, outer, options, inner family, flags of ping, outer fields expected.
+# name, mode, outer, options, inner family, of ping, outer fields expected.
 # A TOS of 185 is DSCP 46 with ECT(1).
 CASES = [
-    ("TtlDefault", "gre", "4", "", "4", "-t 7", {"ttl": 64, "df": 1}),
-    ("TtlFixed", "gif", "4", "ttl 9", "4", "-t 7", {"ttl": 9}),
-    ("TtlInherit", "gre", "4", "ttl inherit", "4", "-t 33", {"ttl": 33}),
-    ("TtlInheritFrom6", "gif", "4", "ttl inherit", "6", "-t 34", {"ttl": 34}),
-    ("HopLimitFixed", "gre", "6", "ttl 255", "6", "", {"ttl": 255}),
-    ("HopLimitInherit", "gif", "6", "ttl inherit", "4", "-t 35", {"ttl": 35}),
-    ("TosInherit", "gre", "4", "", "4", "-Q 185", {"tos": 185}),
-    ("TosInheritFrom6", "gif", "4", "", "6", "-Q 185", {"tos": 185}),
-    ("ClassInherit", "gre", "6", "", "4", "-Q 185", {"tos": 185}),
-    ("ClassInheritFrom6", "gif", "6", "tos inherit", "6", "-Q 185", {"tos": 185}),
-    ("TosFixedKeepsEcn", "gre", "4", "tos 40", "4", "-Q 186", {"tos": 42}),
-    ("ClassFixedKeepsEcn", "gif", "6", "tos 40", "4", "-Q 185", {"tos": 41}),
-    ("TosFixedZero", "gif", "4", "tos 0", "4", "-Q 184", {"tos": 0}),
-    ("EctZeroNormal", "gif", "4", "ecn normal", "4", "-Q 2", {"tos": 2}),
-    ("CeNormal", "gre", "4", "", "4", "-Q 3", {"tos": 3}),
-    ("EcnCompat", "gif", "4", "ecn compat", "4", "-Q 186", {"tos": 184}),
-    ("EcnCompatClass", "gre", "6", "ecn compat", "6", "-Q 187", {"tos": 184}),
-    ("DfOn", "gif", "4", "df on", "4", "-M dont", {"df": 1}),
-    ("DfOff", "gre", "4", "df off", "4", "-M do", {"df": 0}),
-    ("DfInheritSet", "gif", "4", "df inherit", "4", "-M do", {"df": 1}),
-    ("DfInheritClear", "gif", "4", "df inherit", "4", "-M dont", {"df": 0}),
-    ("DfInheritFrom6", "gre", "4", "df inherit", "6", "", {"df": 1}),
-    ("TapInherits", "gretap", "4", "ttl inherit", "4", "-t 36 -Q 185",
+    ("TtlDefault", "gre", "4", "", "4", dict(ttl=7), {"ttl": 64, "df": 1}),
+    ("TtlFixed", "gif", "4", "ttl 9", "4", dict(ttl=7), {"ttl": 9}),
+    ("TtlInherit", "gre", "4", "ttl inherit", "4", dict(ttl=33), {"ttl": 33}),
+    ("TtlInheritFrom6", "gif", "4", "ttl inherit", "6", dict(ttl=34), {"ttl": 34}),
+    ("HopLimitFixed", "gre", "6", "ttl 255", "6", {}, {"ttl": 255}),
+    ("HopLimitInherit", "gif", "6", "ttl inherit", "4", dict(ttl=35), {"ttl": 35}),
+    ("TosInherit", "gre", "4", "", "4", dict(tos=185), {"tos": 185}),
+    ("TosInheritFrom6", "gif", "4", "", "6", dict(tos=185), {"tos": 185}),
+    ("ClassInherit", "gre", "6", "", "4", dict(tos=185), {"tos": 185}),
+    ("ClassInheritFrom6", "gif", "6", "tos inherit", "6", dict(tos=185), {"tos": 185}),
+    ("TosFixedKeepsEcn", "gre", "4", "tos 40", "4", dict(tos=186), {"tos": 42}),
+    ("ClassFixedKeepsEcn", "gif", "6", "tos 40", "4", dict(tos=185), {"tos": 41}),
+    ("TosFixedZero", "gif", "4", "tos 0", "4", dict(tos=184), {"tos": 0}),
+    ("EctZeroNormal", "gif", "4", "ecn normal", "4", dict(tos=2), {"tos": 2}),
+    ("CeNormal", "gre", "4", "", "4", dict(tos=3), {"tos": 3}),
+    ("EcnCompat", "gif", "4", "ecn compat", "4", dict(tos=186), {"tos": 184}),
+    ("EcnCompatClass", "gre", "6", "ecn compat", "6", dict(tos=187), {"tos": 184}),
+    ("DfOn", "gif", "4", "df on", "4", dict(df="dont"), {"df": 1}),
+    ("DfOff", "gre", "4", "df off", "4", dict(df="do"), {"df": 0}),
+    ("DfInheritSet", "gif", "4", "df inherit", "4", dict(df="do"), {"df": 1}),
+    ("DfInheritClear", "gif", "4", "df inherit", "4", dict(df="dont"), {"df": 0}),
+    ("DfInheritFrom6", "gre", "4", "df inherit", "6", {}, {"df": 1}),
+    ("TapInherits", "gretap", "4", "ttl inherit", "4", dict(ttl=36, tos=185),
      {"ttl": 36, "tos": 185}),
-    ("TapClass", "gretap", "6", "", "6", "-Q 184", {"tos": 184}),
+    ("TapClass", "gretap", "6", "", "6", dict(tos=184), {"tos": 184}),
 ]
 _FIELDS = {"4": {"ttl": "ip.ttl", "tos": "ip.dsfield", "df": "ip.flags.df"},
            "6": {"ttl": "ipv6.hlim", "tos": "ipv6.tclass"}}
@@ -52,7 +52,7 @@ class OuterHeader(unittest.TestCase):
         capture = wire.Capture(pair.b.space, lab.LINK)
         cls.replies = [
             traffic.ping(pair.a.space, lab.inner(number, case[4], 2), 2,
-                         extra=case[5].split())
+                         **case[5])
             for number, case in enumerate(CASES, 1)]
         cls.capture = capture.stop()
         # Not the neighbour solicitations that a TAP sends as well.

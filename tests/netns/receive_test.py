@@ -128,7 +128,7 @@ class Raw(unittest.TestCase):
         """Sends a numbered datagram in what make_outer(inner packet) gives."""
         source, target = lab.inner(number, "4", 2), lab.inner(number, "4", 1)
         sink = traffic.UdpSink(self.pair.a.space, target)
-        data = struct.pack("!I", 5) + traffic.udp_filler(5, 1600)
+        data = struct.pack("!I", 5) + traffic.filler(5, 1600)
         inner = packets.ipv4(source, target, 17, packets.udp(
             source, target, 9, sink.port, data))
         for packet in make_outer(inner):
