@@ -1,38 +1,15 @@
 #include "encap/checksum.h"
 
+#include "encap/checksum_kernels.h"
+
 namespace encap {
 namespace {
 
-// Ones' complement sums can be made in words of any width, since 2^16 = 1 mod
-// 2^16 - 1. Four accumulators of 32-bit halves keep four adders busy; none can
-// overflow below 2^32 words.
-uint64_t SumPortable(const uint8_t* p, size_t size) noexcept {
-  uint64_t a = 0;
-  uint64_t b = 0;
-  uint64_t c = 0;
-  uint64_t d = 0;
-  for (; size >= 16; p += 16, size -= 16) {
-    a += LoadRaw<uint32_t>(p);
-    b += LoadRaw<uint32_t>(p + 4);
-    c += LoadRaw<uint32_t>(p + 8);
-    d += LoadRaw<uint32_t>(p + 12);
-  }
-  for (; size >= 4; p += 4, size -= 4) a += LoadRaw<uint32_t>(p);
-  if (size >= 2) {
-    b += LoadRaw<uint16_t>(p);
-    p += 2;
-    size -= 2;
-  }
-  if (size != 0) {
-    const uint8_t last[2] = {*p, 0};
-    c += LoadRaw<uint16_t>(last);
-  }
-  return a + b + c + d;
-}
+// Below this a call through a pointer costs more than wide words save, bytes.
+constexpr size_t kWideFrom = 128;
 
-// The one place that knows which implementation sums.
 inline uint64_t SumBytes(const uint8_t* p, size_t size) noexcept {
-  return SumPortable(p, size);
+  return size < kWideFrom ? SumPortable(p, size) : BestSum()(p, size);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "encap/checksum_kernels.h"
 #include "encap/packets_for_test.h"
 
 namespace encap {
@@ -47,6 +48,51 @@ TEST(ChecksumTest, FullEqualsTheReferenceForRandomLengths) {
   for (int i = 0; i < 300; ++i) {
     const Bytes bytes = RandomBytes(random, random() % 65536);
     ASSERT_EQ(InternetChecksum(bytes).host(), ReferenceChecksum(bytes));
+  }
+}
+
+TEST(SumKernelTest, TheBestIsTheLastAndIsChosen) {
+  ASSERT_FALSE(SumKernels().empty());
+  EXPECT_EQ(SumKernels().front().name, "portable");
+  EXPECT_EQ(BestSum(), SumKernels().back().sum);
+}
+
+TEST(SumKernelTest, AllEqualTheReferenceForLengthsAndAlignments) {
+  std::mt19937 random(31);
+  for (const SumKernel& kernel : SumKernels()) {
+    for (size_t size = 0; size < 700; ++size) {
+      const size_t offset = random() % 64;
+      const Bytes bytes = RandomBytes(random, size + offset);
+      const std::span<const uint8_t> part(bytes.data() + offset, size);
+      const uint16_t sum = FoldSum(kernel.sum(part.data(), size));
+      ASSERT_EQ(ChecksumFromSum(sum).host(), ReferenceChecksum(part))
+          << kernel.name << ": " << size << " bytes at " << offset;
+    }
+    for (int i = 0; i < 100; ++i) {
+      const Bytes bytes = RandomBytes(random, 64000 + random() % 1536);
+      const std::span<const uint8_t> part =
+          std::span<const uint8_t>(bytes).subspan(random() % 64);
+      const uint16_t sum = FoldSum(kernel.sum(part.data(), part.size()));
+      ASSERT_EQ(ChecksumFromSum(sum).host(), ReferenceChecksum(part))
+          << kernel.name << ": " << part.size() << " bytes";
+    }
+  }
+}
+
+TEST(SumKernelTest, PartsOfAnyKernelCombineAtAnyCut) {
+  std::mt19937 random(32);
+  for (int i = 0; i < 5000; ++i) {
+    const Bytes bytes = RandomBytes(random, random() % 2000);
+    const size_t cut = random() % (bytes.size() + 1);
+    const auto any = [&random] {
+      return SumKernels()[random() % SumKernels().size()].sum;
+    };
+    const uint16_t first = FoldSum(any()(bytes.data(), cut));
+    const uint16_t second =
+        FoldSum(any()(bytes.data() + cut, bytes.size() - cut));
+    ASSERT_EQ(ChecksumFromSum(CombineSums(first, second, cut)).host(),
+              ReferenceChecksum(bytes))
+        << bytes.size() << " cut at " << cut;
   }
 }
 
