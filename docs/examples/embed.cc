@@ -22,9 +22,8 @@ int main() {
   std::copy(ip, ip + 20, memory.begin() + encap::kMaxEncapHeadroom);
   encap::PacketBuffer packet(memory, encap::kMaxEncapHeadroom, 20);
 
-  const encap::Encapsulator encapsulator(
-      config);                // immutable, any number of threads
-  encap::OutputState output;  // one a thread
+  const encap::Encapsulator encapsulator(config);  // for any number of threads
+  encap::OutputState output;                       // one a thread
   encap::DropReason reason = encapsulator.Encapsulate(packet, output);
   std::printf("encapsulate: %s, %zu bytes\n", DropReasonName(reason).data(),
               packet.size());
@@ -33,8 +32,7 @@ int main() {
   std::swap(config.local, config.remote);
   const encap::Decapsulator decapsulator(config);
   encap::InputState input;
-  encap::OuterInfo
-      outer;  // look the tunnel up by outer.addresses and outer.key
+  encap::OuterInfo outer;  // look the tunnel up by its addresses and key
   reason =
       encap::ParseOuter(packet.bytes(), /*verify_header_checksum=*/true, outer);
   if (reason == encap::DropReason::kNone)
