@@ -1,6 +1,5 @@
 #include "tests/concurrency/ledger.h"
 
-#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -184,10 +183,11 @@ void Holders::MustEnd(const std::vector<std::string>& ids,
 bool Holders::CouldHold(const std::vector<std::string>& ids,
                         const std::string& name, SteadyTime since) const {
   MutexLock lock(mu_);
-  return std::any_of(ids.begin(), ids.end(), [&](const std::string& id) {
+  for (const std::string& id : ids) {
     const auto it = may_.find({id, name});
-    return it != may_.end() && it->second >= since;
-  });
+    if (it != may_.end() && it->second >= since) return true;
+  }
+  return false;
 }
 
 }  // namespace tunnel
