@@ -44,6 +44,7 @@ class Namespace:
         if not _swept:
             _swept = True
             sweep_stale()
+            process.sweep_stale()
         self.short_name = name
         self.name = "%s-%d-%s" % (_PREFIX, os.getpid(), name)
         process.run(["ip", "netns", "add", self.name])

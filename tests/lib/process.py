@@ -3,6 +3,7 @@
 import atexit
 import ctypes
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -40,8 +41,16 @@ def temp_dir():
     """A directory of this test run, removed at its end."""
     global _temp_dir
     if _temp_dir is None:
-        _temp_dir = tempfile.mkdtemp(prefix="tunneld-test-", dir="/tmp")
+        _temp_dir = tempfile.mkdtemp(prefix="tunneld-test-%d-" % os.getpid(), dir="/tmp")
     return _temp_dir
+
+
+def sweep_stale():
+    """Removes the directories of test runs that were killed."""
+    for name in os.listdir("/tmp"):
+        match = re.match(r"tunneld-test-(\d+)-", name)
+        if match and not os.path.exists("/proc/" + match.group(1)):
+            shutil.rmtree(os.path.join("/tmp", name), ignore_errors=True)
 
 
 def at_end(function):
