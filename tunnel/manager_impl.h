@@ -128,6 +128,7 @@ class ManagerImpl {
   // ---- the underlay and timers (manager_reconcile.cc) ----
   void OnLinkEvent(const LinkEvent& event) ABSL_LOCKS_EXCLUDED(reconcile_mu_);
   void ReconcileLoop() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
+  std::optional<ConfigSection> EnterAsMonitor(const char* operation);
   void ReconcileAll();
   void ReconcileOne(const ConfigSection& section, TunnelRecord& tunnel);
   void FailRemoved(const std::set<uint32_t>& removed);

@@ -2,10 +2,13 @@
 // addresses and routes do to tunnels, and pauses that end by themselves.
 
 #include <algorithm>
+#include <optional>
+#include <thread>
 #include <utility>
 
 #include "tunnel/base/clock.h"
 #include "tunnel/base/cpu.h"
+#include "tunnel/base/error.h"
 #include "tunnel/base/log.h"
 #include "tunnel/manager_impl.h"
 
@@ -18,13 +21,27 @@ constexpr std::chrono::milliseconds kSettle{20};
 // wait.
 constexpr size_t kChunk = 64;
 
-CallContext MonitorCall(const char* operation) {
-  CallContext call;
-  call.operation = operation;
-  return call;
-}
+// Between two tries while too many changes wait.
+constexpr std::chrono::milliseconds kQueueFullPause{10};
 
 }  // namespace
+
+// What the underlay asks for must happen: an interrupted wait is begun again.
+// Only the end of the daemon ends it.
+std::optional<ConfigSection> ManagerImpl::EnterAsMonitor(
+    const char* operation) {
+  CallContext call;
+  call.operation = operation;
+  while (true) {
+    absl::StatusOr<ConfigSection> section = Enter(call, {});
+    if (section.ok()) return *std::move(section);
+    const std::optional<Reason> reason = GetReason(section.status());
+    if (reason == Reason::kShuttingDown) return std::nullopt;
+    if (reason == Reason::kConfigLockQueueFull) {
+      std::this_thread::sleep_for(kQueueFullPause);
+    }
+  }
+}
 
 void ManagerImpl::OnLinkEvent(const LinkEvent& event) {
   {
@@ -78,8 +95,9 @@ void ManagerImpl::ReconcileLoop() {
 }
 
 void ManagerImpl::FailRemoved(const std::set<uint32_t>& removed) {
-  auto section = Enter(MonitorCall("monitor: interface removed"), {});
-  if (!section.ok()) return;  // stopping
+  const std::optional<ConfigSection> section =
+      EnterAsMonitor("monitor: interface removed");
+  if (!section.has_value()) return;  // stopping
   for (auto& [name, tunnel] : tunnels_) {
     if (tunnel->failed ||
         removed.count(tunnel->endpoint->device().ifindex()) == 0)
@@ -98,8 +116,9 @@ void ManagerImpl::FailRemoved(const std::set<uint32_t>& removed) {
 void ManagerImpl::ReconcileAll() {
   std::string next;  // the first name of the next chunk
   do {
-    auto section = Enter(MonitorCall("monitor: underlay changed"), {});
-    if (!section.ok()) return;  // stopping
+    const std::optional<ConfigSection> section =
+        EnterAsMonitor("monitor: underlay changed");
+    if (!section.has_value()) return;  // stopping
     auto it = tunnels_.lower_bound(next);
     for (size_t n = 0; n < kChunk && it != tunnels_.end(); ++n, ++it) {
       if (!it->second->failed) ReconcileOne(*section, *it->second);
@@ -148,8 +167,9 @@ void ManagerImpl::ReconcileOne(const ConfigSection& section,
 }
 
 void ManagerImpl::ResumeExpired() {
-  auto section = Enter(MonitorCall("monitor: pause expired"), {});
-  if (!section.ok()) return;  // stopping
+  const std::optional<ConfigSection> section =
+      EnterAsMonitor("monitor: pause expired");
+  if (!section.has_value()) return;  // stopping
   const SteadyTime now = SteadyNow();
   for (auto& [name, tunnel] : tunnels_) {
     if (!tunnel->resume_at.has_value()) continue;

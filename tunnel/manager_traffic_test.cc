@@ -128,6 +128,45 @@ TEST_F(ManagerTrafficTest, ARemovedDeviceFailsThatTunnelAlone) {
   EXPECT_TRUE(Create(Gre("gre0")).ok());
 }
 
+// The monitor waits behind another change and an operator ends its wait: what
+// it came for must happen all the same.
+TEST_F(ManagerTrafficTest, AnInterruptedMonitorTriesAgain) {
+  ASSERT_TRUE(Create(Gre("gre0")).ok());
+  std::atomic<bool> hold{true};
+  std::thread holder([&] {
+    EXPECT_TRUE(manager_
+                    ->UpdateTunnel(call_, "gre0",
+                                   [&](const EndpointConfig& current) {
+                                     while (hold)
+                                       std::this_thread::sleep_for(
+                                           milliseconds(1));
+                                     return current;
+                                   },
+                                   {})
+                    .ok());
+  });
+  ASSERT_TRUE(
+      Eventually([&] { return manager_->LockInfo().holder.has_value(); }));
+  links_.RemoveLocalAddress(Address("192.0.2.1"));
+  for (int i = 0; i < 3; ++i) {
+    uint64_t id = 0;
+    ASSERT_TRUE(Eventually([&] {
+      const ConfigLockInfo info = manager_->LockInfo();
+      if (info.waiters.size() == 1) id = info.waiters[0].id;
+      return id != 0;
+    }));
+    EXPECT_TRUE(manager_->InterruptLock(id).ok());
+    ASSERT_TRUE(Eventually([&] {
+      const ConfigLockInfo info = manager_->LockInfo();
+      return info.waiters.size() == 1 && info.waiters[0].id != id;
+    }));
+  }
+  hold = false;
+  holder.join();
+  EXPECT_TRUE(Eventually(
+      [&] { return manager_->Get("gre0")->oper_state == OperState::kDown; }));
+}
+
 TEST_F(ManagerTrafficTest, RefusesMoreTunnelsThanTheLimit) {
   for (int i = 0; i < 8; ++i) {
     ASSERT_TRUE(Create(Gre("gre" + std::to_string(i), "192.0.2.2", i)).ok());
