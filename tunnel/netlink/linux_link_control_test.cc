@@ -223,20 +223,21 @@ TEST_F(LinuxLinkControlTest, MonitorSeesAddressesLinksAndRoutes) {
 
 TEST_F(LinuxLinkControlTest, MonitorRecoversFromLostEvents) {
   // The first event holds the monitor up until the receive buffer has run over.
-  gate_.Lock();
-  ASSERT_TRUE(links_
-                  ->StartMonitor([&](const LinkEvent& event) {
-                    MutexLock wait(gate_);
-                    events_.Add(event);
-                  })
-                  .ok());
-  Ip("addr add 10.7.0.1/32 dev va");
-  // Each flip of the MTU sends a link message of more than a kilobyte.
-  for (uint32_t i = 0; i < 12000; ++i) {
-    ASSERT_TRUE(links_->SetMtu(va_, 1400 + i % 2).ok());
+  {
+    const MutexLock hold(gate_);
+    ASSERT_TRUE(links_
+                    ->StartMonitor([&](const LinkEvent& event) {
+                      MutexLock wait(gate_);
+                      events_.Add(event);
+                    })
+                    .ok());
+    Ip("addr add 10.7.0.1/32 dev va");
+    // Each flip of the MTU sends a link message of more than a kilobyte.
+    for (uint32_t i = 0; i < 12000; ++i) {
+      ASSERT_TRUE(links_->SetMtu(va_, 1400 + i % 2).ok());
+    }
+    Ip("addr add 10.7.0.2/32 dev va");
   }
-  Ip("addr add 10.7.0.2/32 dev va");
-  gate_.Unlock();
   EXPECT_TRUE(events_.WaitFor([](const LinkEvent& event) {
     return event.kind == LinkEvent::Kind::kResync;
   }));
