@@ -5,19 +5,9 @@
 #include "tunnel/base/error.h"
 #include "tunnel/base/status_macros.h"
 #include "tunnel/manager_impl.h"
+#include "tunnel/rewire/timed.h"
 
 namespace tunnel {
-namespace {
-
-template <typename F>
-void Timed(ChangeTiming::Span& span, F&& step) {
-  const SteadyTime start = SteadyNow();
-  step();
-  span = Since(start);
-}
-
-}  // namespace
-
 absl::StatusOr<ChangeResult> ManagerImpl::Delete(const CallContext& call,
                                                  absl::string_view name,
                                                  const ChangeOptions& options) {

@@ -3,20 +3,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "tunnel/base/clock.h"
 #include "tunnel/base/fault.h"
+#include "tunnel/rewire/timed.h"
 #include "tunnel/stats/counters.h"
 
 namespace tunnel {
 namespace {
-
-// Runs one step and notes how long it took.
-template <typename F>
-void Timed(ChangeTiming::Span& span, F&& step) {
-  const SteadyTime start = SteadyNow();
-  step();
-  span = Since(start);
-}
 
 std::vector<EndpointKey> Without(const std::vector<EndpointKey>& from,
                                  const std::vector<EndpointKey>& keys) {
