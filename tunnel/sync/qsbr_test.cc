@@ -35,7 +35,7 @@ TEST(Qsbr, WaitReturnsWhenNobodyReads) {
 }
 
 TEST(Qsbr, WaitOutlastsTheOpenSection) {
-  if (FaultActive(Fault::kNoGracePeriod)) GTEST_SKIP();
+  if (FaultActive(Fault::kNoGracePeriod)) GTEST_SKIP() << "fault is on";
   Qsbr qsbr(2);
   qsbr.reader(1).Enter();
   auto wait = std::async(std::launch::async, [&] { qsbr.Wait(); });
@@ -118,7 +118,7 @@ uint64_t ReplaceUnderReaders(milliseconds time) {
 }
 
 TEST(Qsbr, NoReaderSeesAFreedOrHalfWrittenValue) {
-  if (FaultActive(Fault::kNoGracePeriod)) GTEST_SKIP();
+  if (FaultActive(Fault::kNoGracePeriod)) GTEST_SKIP() << "fault is on";
   EXPECT_EQ(ReplaceUnderReaders(milliseconds(1500)), 0u);
 }
 
