@@ -17,10 +17,12 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -28,6 +30,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "encap/drop_reason.h"
+#include "tunnel/config_store.h"
 #include "tunnel/endpoint/endpoint_config.h"
 #include "tunnel/platform.h"
 #include "tunnel/stats/stats_snapshot.h"
@@ -48,6 +51,9 @@ class TunnelManager {
     // Changes that may wait for the configuration lock; above it
     // CONFIG_LOCK_QUEUE_FULL.
     size_t max_lock_waiters = 256;
+    // Where configuration outlives the process; nullptr: nowhere, and devices
+    // go with the manager. Must outlive the manager.
+    ConfigStore* store = nullptr;
   };
 
   // Starts the workers and opens the underlay. `platform` gives devices,
@@ -55,7 +61,8 @@ class TunnelManager {
   // MISSING_CAPABILITY, KERNEL_FEATURE_MISSING, FD_LIMIT.
   static absl::StatusOr<std::unique_ptr<TunnelManager>> Create(
       const Options& options, Platform& platform);
-  // Stops the workers; every device that the manager made goes away.
+  // Stops the workers. With a store the devices stay, as they are, for the next
+  // manager; without one every device that the manager made goes away.
   ~TunnelManager();
 
   TunnelManager(const TunnelManager&) = delete;
@@ -105,7 +112,43 @@ class TunnelManager {
                                       absl::string_view name,
                                       const ChangeOptions& options);
 
+  // All tunnels by name.
+  using Configs = std::map<std::string, EndpointConfig>;
+  // `edit` makes the whole desired configuration out of the current one; as in
+  // UpdateTunnel it is called under the lock, must be pure and quick, and its
+  // error is returned as it is. Tunnels that it leaves out are deleted, those
+  // that it leaves alone are not touched. All is checked against the end state,
+  // so endpoints may be swapped. On any error nothing has changed. Errors: as
+  // CreateTunnel and UpdateTunnel; APPLY_PENDING.
+  using EditAll = std::function<absl::StatusOr<Configs>(const Configs&)>;
+  absl::StatusOr<ApplyResult> Apply(const CallContext& call,
+                                    const EditAll& edit,
+                                    const ApplyOptions& options);
+  // Keeps, or takes back, what awaits confirmation; `id` empty: whatever does.
+  // Errors: INVALID_STATE when nothing (or another one) awaits confirmation.
+  absl::StatusOr<ApplyResult> ConfirmApply(const CallContext& call,
+                                           absl::string_view id);
+  absl::StatusOr<ApplyResult> RevertApply(const CallContext& call,
+                                          absl::string_view id,
+                                          const ChangeOptions& options);
+
+  // What Restore() did, by name of the tunnel.
+  struct RestoreReport {
+    std::vector<std::string> adopted;  // same device as before
+    std::vector<std::string> remade;   // their device had gone
+    std::vector<std::pair<std::string, absl::Status>> failed;
+    bool reverted = false;  // a configuration that awaited confirmation
+  };
+  // Brings back what a store held. Once, before any mutation. A tunnel that can
+  // not be brought back is there as OperState::kFailed with the reason, and its
+  // identity stays reserved; no device that the manager did not make is
+  // touched. Errors: those of the lock alone.
+  absl::StatusOr<RestoreReport> Restore(const StoredState& state);
+
   // ---- reads ----
+
+  // What awaits confirmation.
+  std::optional<PendingApply> Pending() const;
 
   // TUNNEL_NOT_FOUND with metadata closest (the nearest name, may be empty).
   absl::StatusOr<TunnelView> Get(absl::string_view name) const;

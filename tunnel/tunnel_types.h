@@ -31,6 +31,20 @@ struct ChangeOptions {
   bool validate_only = false;
   std::optional<std::chrono::milliseconds> lock_timeout;
   std::string if_match;  // etag; empty: any
+  // A repetition with the same id returns the first outcome; empty: none. The
+  // fingerprint stands for what was asked: the same id with another one is
+  // FIELD_INVALID.
+  std::string request_id;
+  std::string request_fingerprint;
+  // UpdateTunnel: the old identity is received for this long too, and output
+  // turns to the new one after half of it.
+  std::optional<std::chrono::milliseconds> overlap;
+};
+
+struct ApplyOptions {
+  ChangeOptions change;  // if_match: ConfigEtag of the whole configuration
+  // Go back after this long unless confirmed.
+  std::optional<std::chrono::milliseconds> confirm_within;
 };
 
 enum class OperState { kUp, kDown, kPaused, kDetached, kFailed };
@@ -51,11 +65,14 @@ struct TunnelView {
   absl::Time update_time;
   bool paused = false;
   bool detached = false;
+  // While the identity before the last change is received too.
+  std::optional<absl::Time> overlap_until;
 };
 
 struct TunnelList {
   std::string epoch;
   uint64_t revision = 0;
+  std::string etag;  // of the whole configuration
   std::vector<TunnelView> tunnels;
 };
 
@@ -67,13 +84,36 @@ struct ChangeTiming {
   uint64_t packets_dropped = 0;
 };
 
+enum class ChangeAction { kNone, kCreated, kUpdated, kDeleted };
+
 struct ChangeResult {
+  ChangeAction action = ChangeAction::kNone;
   TunnelView tunnel;  // after the change; for a delete, before it
   // The old values of a create and the new ones of a delete are empty.
   std::vector<FieldDifference> changes;
   bool no_op = false;
   bool validated_only = false;
+  bool replayed = false;  // an earlier outcome, by request_id
   ChangeTiming timing;
+};
+
+// A configuration that goes back by itself at `deadline`.
+struct PendingApply {
+  std::string id;
+  absl::Time deadline;
+  std::chrono::milliseconds remaining{0};
+  std::vector<std::string> tunnels;  // that going back would touch
+};
+
+struct ApplyResult {
+  std::vector<ChangeResult> changes;  // of the tunnels it concerns, by name
+  bool no_op = false;
+  bool validated_only = false;
+  bool replayed = false;
+  std::chrono::nanoseconds lock_wait{0};
+  std::chrono::nanoseconds lock_hold{0};
+  std::string etag;  // of the whole configuration afterwards
+  std::optional<PendingApply> pending;
 };
 
 struct WatchEvent {

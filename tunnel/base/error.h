@@ -59,6 +59,10 @@ namespace tunnel {
     "the underlay device does not exist")                                     \
   X(InvalidState, INVALID_STATE, kFailedPrecondition,                         \
     "the tunnel is in a state in which this can not be done")                 \
+  X(ApplyPending, APPLY_PENDING, kFailedPrecondition,                         \
+    "a configuration awaits confirmation; confirm or revert it first")        \
+  X(StoreFailed, STORE_FAILED, kFailedPrecondition,                           \
+    "the state directory could not be written; nothing has changed")          \
   X(TunnelLimit, TUNNEL_LIMIT, kResourceExhausted,                            \
     "the limit of tunnels is reached")                                        \
   X(FdLimit, FD_LIMIT, kResourceExhausted,                                    \

@@ -39,6 +39,20 @@ struct LinkEvent {
   encap::IpAddress address{};  // kAddress
 };
 
+// An interface as the kernel has it.
+struct LinkSettings {
+  bool up = false;
+  uint32_t mtu = 0;         // bytes
+  uint32_t txqueuelen = 0;  // packets
+  struct Address {
+    encap::IpPrefix prefix;
+    // Set by AddAddress(), not by other programs (IFA_PROTO, Linux 5.18; false
+    // where the kernel does not tell).
+    bool ours = false;
+  };
+  std::vector<Address> addresses;  // without link-local ones of the kernel
+};
+
 class LinkControl {
  public:
   virtual ~LinkControl() = default;
@@ -54,6 +68,10 @@ class LinkControl {
                                      const encap::IpPrefix& address) = 0;
 
   // ---- reads ----
+  // Asks the kernel. DEVICE_NOT_FOUND; NETLINK_ERROR.
+  virtual absl::StatusOr<LinkSettings> Inspect(uint32_t ifindex) = 0;
+  // False when the interface has gone. Asks the kernel. NETLINK_ERROR.
+  virtual absl::StatusOr<bool> Exists(uint32_t ifindex) = 0;
   // 0 when no interface has the name.
   virtual uint32_t IndexOf(absl::string_view device) = 0;
   // True when the host has this address on any interface (kept up to date by

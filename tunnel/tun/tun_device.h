@@ -61,6 +61,9 @@ class TunDevice {
   virtual size_t queue_count() const = 0;
   // i < queue_count().
   virtual TunQueue& queue(size_t i) = 0;
+  // Whether the device outlives its owner (TUNSETPERSIST). A new device does
+  // not, an adopted one does. Errors: NETLINK_ERROR with the kernel's words.
+  virtual absl::Status SetPersistent(bool persistent) = 0;
 };
 
 class TunFactory {
@@ -77,6 +80,14 @@ class TunFactory {
   // MISSING_CAPABILITY, FD_LIMIT, KERNEL_FEATURE_MISSING.
   virtual absl::StatusOr<std::unique_ptr<TunDevice>> Open(
       const Request& request) = 0;
+
+  // Takes over the persistent device `request.name` that a process before made
+  // and left. Its link settings stay as they are. Errors: DEVICE_NOT_FOUND (no
+  // interface has the name); NAME_IN_USE, which says what differs, when it has
+  // another ifindex, kind or flags than Open() would give it, or is in use; and
+  // those of Open().
+  virtual absl::StatusOr<std::unique_ptr<TunDevice>> Adopt(
+      const Request& request, uint32_t ifindex) = 0;
 };
 
 }  // namespace tunnel
