@@ -132,9 +132,12 @@ class ManagerImpl {
   void ReconcileAll();
   void ReconcileOne(const ConfigSection& section, TunnelRecord& tunnel);
   void FailRemoved(const std::set<uint32_t>& removed);
+  void RevertExpired() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
   void ResumeExpired() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
-  void NoteResumeAt(std::chrono::steady_clock::time_point when)
+  // The loop calls RunTimers() at `when`, or before.
+  void NoteTimer(std::chrono::steady_clock::time_point when)
       ABSL_LOCKS_EXCLUDED(reconcile_mu_);
+  void RunTimers() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
 
   const TunnelManager::Options options_;
   Platform& platform_;
@@ -152,7 +155,7 @@ class ManagerImpl {
   bool stop_ ABSL_GUARDED_BY(reconcile_mu_) = false;
   bool underlay_changed_ ABSL_GUARDED_BY(reconcile_mu_) = false;
   std::set<uint32_t> links_removed_ ABSL_GUARDED_BY(reconcile_mu_);
-  std::optional<std::chrono::steady_clock::time_point> next_resume_
+  std::optional<std::chrono::steady_clock::time_point> next_timer_
       ABSL_GUARDED_BY(reconcile_mu_);
   std::thread reconciler_;
 };

@@ -54,10 +54,10 @@ void ManagerImpl::OnLinkEvent(const LinkEvent& event) {
   reconcile_cv_.NotifyAll();
 }
 
-void ManagerImpl::NoteResumeAt(SteadyTime when) {
+void ManagerImpl::NoteTimer(SteadyTime when) {
   {
     const MutexLock lock(reconcile_mu_);
-    if (!next_resume_.has_value() || when < *next_resume_) next_resume_ = when;
+    if (!next_timer_.has_value() || when < *next_timer_) next_timer_ = when;
   }
   reconcile_cv_.NotifyAll();
 }
@@ -66,18 +66,18 @@ void ManagerImpl::ReconcileLoop() {
   SetThreadName("tunnel-monitor");
   while (true) {
     bool changed = false;
-    bool resume = false;
+    bool timer = false;
     std::set<uint32_t> removed;
     {
       const MutexLock lock(reconcile_mu_);
       while (!stop_ && !underlay_changed_ &&
-             !(next_resume_.has_value() && SteadyNow() >= *next_resume_)) {
+             !(next_timer_.has_value() && SteadyNow() >= *next_timer_)) {
         reconcile_cv_.WaitUntil(reconcile_mu_,
-                                next_resume_.value_or(SteadyTime::max()));
+                                next_timer_.value_or(SteadyTime::max()));
       }
       if (stop_) return;
-      resume = next_resume_.has_value() && SteadyNow() >= *next_resume_;
-      if (resume) next_resume_.reset();
+      timer = next_timer_.has_value() && SteadyNow() >= *next_timer_;
+      if (timer) next_timer_.reset();
       if (underlay_changed_ && links_removed_.empty()) {
         const SteadyTime until = Deadline(SteadyNow(), kSettle);
         while (!stop_ && links_removed_.empty() &&
@@ -88,7 +88,7 @@ void ManagerImpl::ReconcileLoop() {
       changed = std::exchange(underlay_changed_, false);
       removed.swap(links_removed_);
     }
-    if (resume) ResumeExpired();
+    if (timer) RunTimers();
     if (!removed.empty()) FailRemoved(removed);
     if (changed) ReconcileAll();
   }
@@ -166,6 +166,11 @@ void ManagerImpl::ReconcileOne(const ConfigSection& section,
   Announce(section, tunnel);
 }
 
+void ManagerImpl::RunTimers() {
+  ResumeExpired();
+  RevertExpired();
+}
+
 void ManagerImpl::ResumeExpired() {
   const std::optional<ConfigSection> section =
       EnterAsMonitor("monitor: pause expired");
@@ -174,7 +179,7 @@ void ManagerImpl::ResumeExpired() {
   for (auto& [name, tunnel] : tunnels_) {
     if (!tunnel->resume_at.has_value()) continue;
     if (*tunnel->resume_at > now) {
-      NoteResumeAt(*tunnel->resume_at);
+      NoteTimer(*tunnel->resume_at);
       continue;
     }
     LogInfo("the pause of a tunnel has ended by itself", {{"tunnel", name}});

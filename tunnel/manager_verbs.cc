@@ -74,7 +74,7 @@ absl::StatusOr<ChangeResult> ManagerImpl::Pause(
         tunnel.resume_at.reset();
         if (max.has_value()) {
           tunnel.resume_at = Deadline(SteadyNow(), *max);
-          NoteResumeAt(*tunnel.resume_at);
+          NoteTimer(*tunnel.resume_at);
         }
       });
 }

@@ -1,0 +1,5 @@
+#include "tunnel/manager_impl.h"
+
+namespace tunnel {
+void ManagerImpl::RevertExpired() {}
+}  // namespace tunnel
