@@ -54,6 +54,11 @@ class TunnelManager {
     // Where configuration outlives the process; nullptr: nowhere, and devices
     // go with the manager. Must outlive the manager.
     ConfigStore* store = nullptr;
+    // Called after each change that the manager made by itself, that is when a
+    // configuration was not confirmed; by a thread of the manager, without the
+    // configuration lock. May be empty.
+    std::function<void(const CallContext&, const absl::StatusOr<ApplyResult>&)>
+        on_own_change;
   };
 
   // Starts the workers and opens the underlay. `platform` gives devices,

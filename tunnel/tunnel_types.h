@@ -15,6 +15,8 @@
 
 namespace tunnel {
 
+struct LockTimes;
+
 // Who calls, and until when.
 struct CallContext {
   // Steady clock; nullopt: no deadline.
@@ -25,6 +27,8 @@ struct CallContext {
   int32_t pid = 0;
   std::string
       operation;  // "CreateTunnel gre0", for lock show and the audit log
+  // If set: filled when the call returns, whatever it returns.
+  LockTimes* lock_times = nullptr;
 };
 
 struct ChangeOptions {

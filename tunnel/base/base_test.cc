@@ -19,6 +19,7 @@
 #include "tunnel/base/clock.h"
 #include "tunnel/base/cpu.h"
 #include "tunnel/base/fault.h"
+#include "tunnel/base/latency_histogram.h"
 #include "tunnel/base/status_macros.h"
 #include "tunnel/base/unique_fd.h"
 
@@ -155,6 +156,29 @@ TEST(FaultDeathTest, ReadsTheEnvironment) {
   unsetenv("TUNNELD_FAULT");
 }
 #endif
+
+TEST(LatencyHistogram, CountsEachSampleBelowItsBound) {
+  using std::chrono::nanoseconds;
+  LatencyHistogram histogram;
+  const auto& bounds = LatencyHistogram::kBoundsNs;
+  EXPECT_TRUE(std::is_sorted(bounds.begin(), bounds.end()));
+  for (const int64_t bound : bounds) {
+    histogram.Record(nanoseconds(bound));
+    histogram.Record(nanoseconds(bound + 1));
+  }
+  // A bound belongs to what is below it.
+  EXPECT_EQ(histogram.counts.front(), 1u);
+  for (size_t i = 1; i < bounds.size(); ++i) {
+    EXPECT_EQ(histogram.counts[i], 2u) << bounds[i];
+  }
+  EXPECT_EQ(histogram.counts.back(), 1u);
+  EXPECT_EQ(histogram.total(), 2 * bounds.size());
+  int64_t sum = 0;
+  for (const int64_t bound : bounds) sum += 2 * bound + 1;
+  EXPECT_EQ(histogram.sum.count(), sum);
+  histogram.Record(nanoseconds(0));
+  EXPECT_EQ(histogram.counts.front(), 2u);
+}
 
 }  // namespace
 }  // namespace tunnel

@@ -145,6 +145,8 @@ struct ConfigLock::State {
   uint64_t last_id ABSL_GUARDED_BY(mu) = 0;
   uint64_t acquired_total ABSL_GUARDED_BY(mu) = 0;
   uint64_t interrupted_total ABSL_GUARDED_BY(mu) = 0;
+  LatencyHistogram wait ABSL_GUARDED_BY(mu);
+  LatencyHistogram hold ABSL_GUARDED_BY(mu);
 };
 
 absl::Status ConfigLock::State::Error(const Node& node, Cause cause) const {
@@ -221,6 +223,7 @@ absl::StatusOr<ConfigSection> ConfigLock::Enter(const Request& request) {
     s.queue.push_back(node.get());
     s.WaitForTurn(*node);
   }
+  if (request.times != nullptr) request.times->wait = Since(node->entered);
   if (node->phase == Phase::kEnded) return s.Error(*node, node->cause);
   // Granted and ended at one moment: the lock must not be lost.
   if (const Cause cause = s.CauseOf(*node); cause != Cause::kNone) {
@@ -228,6 +231,7 @@ absl::StatusOr<ConfigSection> ConfigLock::Enter(const Request& request) {
     return s.Error(*node, cause);
   }
   ++s.acquired_total;
+  s.wait.Record(node->acquired - node->entered);
   return ConfigSection(this, std::move(node));
 }
 
@@ -245,6 +249,8 @@ ConfigLockInfo ConfigLock::Info() const {
   }
   info.acquired_total = s.acquired_total;
   info.interrupted_total = s.interrupted_total;
+  info.wait = s.wait;
+  info.hold = s.hold;
   return info;
 }
 
@@ -302,6 +308,9 @@ ConfigSection::~ConfigSection() {
   ConfigLock::State& s = *lock_->state_;
   MutexLock lock(s.mu);
   assert(s.holder == node_.get());
+  const std::chrono::nanoseconds held = Since(node_->acquired);
+  s.hold.Record(held);
+  if (node_->request.times != nullptr) node_->request.times->hold = held;
   s.HandOver();
 }
 

@@ -29,6 +29,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "tunnel/base/latency_histogram.h"
 
 namespace tunnel {
 
@@ -48,6 +49,14 @@ struct ConfigLockInfo {
   std::vector<LockParty> waiters;  // in the order in which they will get it
   uint64_t acquired_total = 0;
   uint64_t interrupted_total = 0;
+  LatencyHistogram wait;  // of all that got the lock
+  LatencyHistogram hold;  // of all that have given it back
+};
+
+// What one call spent at the lock.
+struct LockTimes {
+  std::chrono::nanoseconds wait{0};
+  std::optional<std::chrono::nanoseconds> hold;  // nullopt: never had it
 };
 
 class ConfigLock;
@@ -98,6 +107,9 @@ class ConfigLock {
         deadline;                                           // DEADLINE_EXCEEDED
     std::optional<std::chrono::milliseconds> lock_timeout;  // CONFIG_LOCK_BUSY
     std::stop_token cancel;                                 // CANCELLED
+    // If set: `wait` is filled when Enter() returns, whatever it returns, and
+    // `hold` when the section ends, by the thread that ends it.
+    LockTimes* times = nullptr;
   };
 
   // Errors: those above, CONFIG_LOCK_INTERRUPTED, CONFIG_LOCK_QUEUE_FULL,

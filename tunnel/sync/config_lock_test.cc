@@ -331,5 +331,39 @@ TEST(ConfigLock, GrantAndCancelAtOneMomentLoseNothing) {
   EXPECT_EQ(entered + cancelled, 300);
 }
 
+// What each caller is told about its time at the lock adds up to what the
+// histograms say of all.
+TEST(ConfigLock, CountsWaitAndHold) {
+  ConfigLock lock;
+  LockTimes holder_times, waiter_times, busy_times;
+  ConfigLock::Request request = Ask("holder");
+  request.times = &holder_times;
+  auto holder = std::make_unique<ConfigSection>(*lock.Enter(request));
+  EXPECT_FALSE(holder_times.hold.has_value());
+  ConfigLock::Request waiting = Ask("waiter");
+  waiting.times = &waiter_times;
+  Party waiter(lock, waiting);
+  AwaitWaiters(lock, 1);
+  ConfigLock::Request busy = Ask("busy");
+  busy.times = &busy_times;
+  busy.lock_timeout = milliseconds(5);
+  EXPECT_EQ(GetReason(lock.Enter(busy).status()), Reason::kConfigLockBusy);
+  EXPECT_GE(busy_times.wait, milliseconds(5));
+  EXPECT_FALSE(busy_times.hold.has_value());
+  ConfigLockInfo info = lock.Info();
+  EXPECT_EQ(info.wait.total(), 1u);
+  EXPECT_EQ(info.hold.total(), 0u);
+  holder.reset();
+  { const auto section = waiter.Take(); }
+  info = lock.Info();
+  EXPECT_EQ(info.wait.total(), info.acquired_total);
+  EXPECT_EQ(info.hold.total(), 2u);
+  ASSERT_TRUE(holder_times.hold && waiter_times.hold);
+  EXPECT_GE(*holder_times.hold, milliseconds(5));
+  EXPECT_EQ(info.hold.sum, *holder_times.hold + *waiter_times.hold);
+  EXPECT_GE(waiter_times.wait, milliseconds(5));
+  EXPECT_GE(info.wait.sum, milliseconds(5));
+}
+
 }  // namespace
 }  // namespace tunnel
