@@ -25,14 +25,22 @@ namespace tunnel::ctl {
 
 absl::StatusOr<std::unique_ptr<TunDevice>> GatedTunFactory::Open(
     const Request& request) {
-  {
-    std::unique_lock lock(mu_);
-    ++waiting_;
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return !shut_; });
-    --waiting_;
-  }
+  Wait();
   return inner_.Open(request);
+}
+
+absl::StatusOr<std::unique_ptr<TunDevice>> GatedTunFactory::Adopt(
+    const Request& request, uint32_t ifindex) {
+  Wait();
+  return inner_.Adopt(request, ifindex);
+}
+
+void GatedTunFactory::Wait() {
+  std::unique_lock lock(mu_);
+  ++waiting_;
+  changed_.notify_all();
+  changed_.wait(lock, [this] { return !shut_; });
+  --waiting_;
 }
 
 void GatedTunFactory::Shut() {

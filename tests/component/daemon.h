@@ -35,6 +35,8 @@ class GatedTunFactory : public TunFactory {
 
   absl::StatusOr<std::unique_ptr<TunDevice>> Open(
       const Request& request) override;
+  absl::StatusOr<std::unique_ptr<TunDevice>> Adopt(const Request& request,
+                                                   uint32_t ifindex) override;
 
   void Shut();
   void OpenGate();
@@ -42,6 +44,8 @@ class GatedTunFactory : public TunFactory {
   void AwaitArrival();
 
  private:
+  void Wait();
+
   TunFactory& inner_;
   std::mutex mu_;
   std::condition_variable changed_;

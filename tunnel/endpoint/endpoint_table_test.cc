@@ -16,6 +16,7 @@ class NoDevice : public TunDevice {
   uint32_t ifindex() const override { return 0; }
   size_t queue_count() const override { return 0; }
   TunQueue& queue(size_t) override { std::abort(); }
+  absl::Status SetPersistent(bool) override { return absl::OkStatus(); }
 
  private:
   std::string name_;

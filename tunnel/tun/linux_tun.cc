@@ -9,10 +9,12 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "tunnel/base/error.h"
 #include "tunnel/base/status_macros.h"
 #include "tunnel/base/unique_fd.h"
@@ -97,6 +99,16 @@ class LinuxTunDevice : public TunDevice {
   uint32_t ifindex() const override { return ifindex_; }
   size_t queue_count() const override { return queues_.size(); }
   TunQueue& queue(size_t i) override { return *queues_[i]; }
+  absl::Status SetPersistent(bool persistent) override {
+    if (ioctl(queues_[0]->fd(), TUNSETPERSIST, persistent ? 1 : 0) == 0) {
+      return absl::OkStatus();
+    }
+    return MakeError(
+        Reason::kNetlinkError,
+        absl::StrCat("device \"", name_, "\": ", persistent ? "make" : "unmake",
+                     " persistent: ", std::strerror(errno)),
+        {{"name", name_}, {"errno", absl::StrCat(errno)}});
+  }
 
  private:
   const std::string name_;
@@ -121,17 +133,17 @@ absl::Status CheckRequest(const TunFactory::Request& request) {
       std::move(violations));
 }
 
-// Makes the device (first queue) or joins it (later ones).
+// Makes the device (`exclusive`) or joins it.
 absl::StatusOr<UniqueFd> OpenQueue(const std::string& path,
                                    const TunFactory::Request& request,
-                                   size_t queue) {
+                                   size_t queue, bool exclusive) {
   UniqueFd fd(open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (!fd) return TunNodeError(errno, path);
   ifreq ifr{};
   std::memcpy(ifr.ifr_name, request.name.data(), request.name.size());
   int flags = (request.ethernet ? IFF_TAP : IFF_TUN) | IFF_NO_PI |
               IFF_VNET_HDR | IFF_MULTI_QUEUE;
-  if (queue == 0) flags |= IFF_TUN_EXCL;
+  if (exclusive) flags |= IFF_TUN_EXCL;
   ifr.ifr_flags = static_cast<short>(flags);
   if (ioctl(fd.get(), TUNSETIFF, &ifr) != 0) {
     return TunAttachError(errno, request.name, queue);
@@ -144,7 +156,76 @@ absl::StatusOr<UniqueFd> OpenQueue(const std::string& path,
   return fd;
 }
 
+using Queues = std::vector<std::unique_ptr<LinuxTunQueue>>;
+
+absl::StatusOr<Queues> OpenQueues(const std::string& path,
+                                  const TunFactory::Request& request,
+                                  bool make) {
+  Queues queues;
+  for (size_t i = 0; i < request.queues; ++i) {
+    ASSIGN_OR_RETURN(UniqueFd fd, OpenQueue(path, request, i, make && i == 0));
+    queues.push_back(std::make_unique<LinuxTunQueue>(std::move(fd)));
+  }
+  return queues;
+}
+
+std::string Flags(bool no_pi, bool vnet_hdr, bool multi_queue) {
+  std::vector<std::string> flags;
+  if (no_pi) flags.push_back("IFF_NO_PI");
+  if (vnet_hdr) flags.push_back("IFF_VNET_HDR");
+  if (multi_queue) flags.push_back("IFF_MULTI_QUEUE");
+  return flags.empty() ? "none" : absl::StrJoin(flags, " ");
+}
+
+absl::Status Differs(absl::string_view name, absl::string_view what,
+                     const std::string& wanted, const std::string& got) {
+  return MakeError(
+      Reason::kNameInUse,
+      absl::StrCat("device \"", name, "\": ", what, ": wanted ", wanted,
+                   ", got ", got, "; it was not touched: remove or rename it"),
+      {{"name", std::string(name)},
+       {"differs", std::string(what)},
+       {"wanted", wanted},
+       {"got", got}});
+}
+
 }  // namespace
+
+absl::Status CheckAdoptable(const TunLink& link,
+                            const TunFactory::Request& request,
+                            uint32_t ifindex) {
+  const auto differs = [&request](absl::string_view what,
+                                  const std::string& wanted,
+                                  const std::string& got) {
+    return Differs(request.name, what, wanted, got);
+  };
+  if (link.ifindex != ifindex) {
+    return differs("ifindex", absl::StrCat(ifindex),
+                   absl::StrCat(link.ifindex));
+  }
+  const std::string kind = request.ethernet ? "TAP" : "TUN";
+  if (link.kind != "tun") {
+    return differs("kind", kind,
+                   link.kind.empty() ? "no virtual device" : link.kind);
+  }
+  if (link.ethernet != request.ethernet) {
+    return differs("kind", kind, link.ethernet ? "TAP" : "TUN");
+  }
+  const std::string flags =
+      Flags(!link.packet_information, link.vnet_header, link.multi_queue);
+  if (const std::string wanted = Flags(true, true, true); flags != wanted) {
+    return differs("flags", wanted, flags);
+  }
+  if (!link.persistent) {
+    return differs("owner", "a persistent device",
+                   "one that belongs to a running process");
+  }
+  if (link.queues != 0) {
+    return differs("use", "no process attached",
+                   absl::StrCat(link.queues, " queues in use"));
+  }
+  return absl::OkStatus();
+}
 
 absl::Status TunNodeError(int error_number, absl::string_view path) {
   const std::map<std::string, std::string> metadata = {
@@ -212,13 +293,48 @@ LinuxTunFactory::LinuxTunFactory(std::string path) : path_(std::move(path)) {}
 absl::StatusOr<std::unique_ptr<TunDevice>> LinuxTunFactory::Open(
     const Request& request) {
   RETURN_IF_ERROR(CheckRequest(request));
-  std::vector<std::unique_ptr<LinuxTunQueue>> queues;
-  for (size_t i = 0; i < request.queues; ++i) {
-    ASSIGN_OR_RETURN(UniqueFd fd, OpenQueue(path_, request, i));
-    queues.push_back(std::make_unique<LinuxTunQueue>(std::move(fd)));
-  }
+  ASSIGN_OR_RETURN(Queues queues, OpenQueues(path_, request, true));
   const uint32_t ifindex = if_nametoindex(request.name.c_str());
   if (ifindex == 0) return TunAttachError(ENODEV, request.name, 0);
+  return std::make_unique<LinuxTunDevice>(request.name, ifindex,
+                                          std::move(queues));
+}
+
+bool LinuxTunFactory::WaitABit() {
+  constexpr std::chrono::milliseconds kStep(5);
+  {
+    MutexLock lock(mu_);
+    if (waited_ >= kPatience) return false;
+    waited_ += kStep;
+  }
+  std::this_thread::sleep_for(kStep);
+  return true;
+}
+
+absl::Status LinuxTunFactory::AwaitIdle(NetlinkSocket& socket,
+                                        const Request& request,
+                                        uint32_t ifindex) {
+  for (;;) {
+    ASSIGN_OR_RETURN(TunLink link, GetTunLink(socket, request.name));
+    const absl::Status status = CheckAdoptable(link, request, ifindex);
+    link.queues = 0;
+    const bool busy_alone =
+        !status.ok() && CheckAdoptable(link, request, ifindex).ok();
+    if (!busy_alone || !WaitABit()) return status;
+  }
+}
+
+absl::StatusOr<std::unique_ptr<TunDevice>> LinuxTunFactory::Adopt(
+    const Request& request, uint32_t ifindex) {
+  RETURN_IF_ERROR(CheckRequest(request));
+  ASSIGN_OR_RETURN(NetlinkSocket socket, NetlinkSocket::Open());
+  RETURN_IF_ERROR(AwaitIdle(socket, request, ifindex));
+  ASSIGN_OR_RETURN(Queues queues, OpenQueues(path_, request, false));
+  // Whoever took the name or joined the device meanwhile shows here. A device
+  // that our attaching made goes with `queues`.
+  ASSIGN_OR_RETURN(TunLink after, GetTunLink(socket, request.name));
+  if (after.queues == queues.size()) after.queues = 0;
+  RETURN_IF_ERROR(CheckAdoptable(after, request, ifindex));
   return std::make_unique<LinuxTunDevice>(request.name, ifindex,
                                           std::move(queues));
 }

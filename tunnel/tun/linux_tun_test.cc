@@ -1,6 +1,7 @@
 #include "tunnel/tun/linux_tun.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -175,6 +176,68 @@ TEST_F(LinuxTunTest, SaysThatADeletedDeviceIsGone) {
     EXPECT_EQ(device->queue(i).Write(slot.buffer),
               TunQueue::WriteResult::kGone);
   }
+}
+
+TEST_F(LinuxTunTest, AdoptsThePersistentDeviceOfTheProcessBefore) {
+  LinuxTunFactory factory;
+  for (const bool ethernet : {false, true}) {
+    const TunFactory::Request request = {
+        .name = "t0", .ethernet = ethernet, .queues = 4};
+    auto device = factory.Open(request).value();
+    const uint32_t ifindex = device->ifindex();
+    ASSERT_TRUE(device->SetPersistent(true).ok());
+    Ip("addr add 10.9.0.1/30 dev t0");
+    Ip("link set t0 up mtu 1333");
+    device.reset();
+    ASSERT_EQ(IfIndex("t0"), ifindex);
+
+    auto adopted = factory.Adopt(request, ifindex);
+    ASSERT_TRUE(adopted.ok()) << adopted.status();
+    EXPECT_EQ((*adopted)->ifindex(), ifindex);
+    EXPECT_EQ((*adopted)->queue_count(), 4U);
+    Ip("route get 10.9.0.2");
+    if (!ethernet) {
+      Slot out;
+      const std::vector<uint8_t> packet = UdpToHost();
+      std::copy(packet.begin(), packet.end(), out.buffer.data());
+      out.buffer.Trim(packet.size());
+      const UniqueFd udp = UdpSocket("10.9.0.1", 2000);
+      ASSERT_EQ((*adopted)->queue(3).Write(out.buffer),
+                TunQueue::WriteResult::kOk);
+      EXPECT_TRUE(WaitReadable(udp.get()));
+    }
+    ASSERT_TRUE((*adopted)->SetPersistent(false).ok());
+    adopted->reset();
+    EXPECT_EQ(if_nametoindex("t0"), 0U);
+  }
+}
+
+TEST_F(LinuxTunTest, LeavesTheDeviceOfSomebodyElseAsItIs) {
+  LinuxTunFactory factory;
+  const auto refused = [&](const std::string& name, const char* differs,
+                           uint32_t ifindex, bool ethernet = false) {
+    const absl::Status status =
+        factory.Adopt({.name = name, .ethernet = ethernet}, ifindex).status();
+    EXPECT_EQ(GetReason(status), Reason::kNameInUse) << name << status;
+    EXPECT_EQ(GetErrorDetail(status)->metadata["differs"], differs) << status;
+  };
+  MakeVeth("dum", "peer");
+  Ip("tuntap add plain mode tun");
+  Ip("tuntap add ours mode tun multi_queue vnet_hdr");
+  refused("dum", "kind", IfIndex("dum"));
+  refused("plain", "flags", IfIndex("plain"));
+  refused("ours", "kind", IfIndex("ours"), true);
+  refused("ours", "ifindex", IfIndex("ours") + 1);
+  const auto busy = factory.Adopt({.name = "ours"}, IfIndex("ours"));
+  ASSERT_TRUE(busy.ok()) << busy.status();
+  refused("ours", "use", IfIndex("ours"));
+  const auto fleeting = factory.Open({.name = "fleet"}).value();
+  refused("fleet", "owner", fleeting->ifindex());
+  // Attaching would have changed the flags.
+  refused("plain", "flags", IfIndex("plain"));
+  EXPECT_EQ(GetReason(factory.Adopt({.name = "none"}, 7).status()),
+            Reason::kDeviceNotFound);
+  EXPECT_EQ(if_nametoindex("none"), 0U);
 }
 
 }  // namespace

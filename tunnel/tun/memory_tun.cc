@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tunnel/base/error.h"
+#include "tunnel/base/status_macros.h"
 #include "tunnel/base/unique_fd.h"
 #include "tunnel/tun/virtio_net_hdr.h"
 
@@ -55,7 +56,12 @@ ssize_t Transfer(ssize_t (*call)(int, const iovec*, int), int fd,
 struct MemoryTunFactory::State {
   std::string name;
   uint32_t ifindex = 0;
+  bool ethernet = false;
   std::vector<UniqueFd> test_ends;  // constant once the device exists
+  // Under the factory's mu_.
+  bool foreign = false;
+  bool attached = false;  // a TunDevice stands for it
+  bool persistent = false;
   Mutex mu;
   bool refuse ABSL_GUARDED_BY(mu) = false;
   bool vanished ABSL_GUARDED_BY(mu) = false;
@@ -119,12 +125,15 @@ class MemoryTunFactory::Device : public TunDevice {
       : factory_(factory),
         state_(std::move(state)),
         queues_(std::move(queues)) {}
-  ~Device() override { factory_.Destroyed(state_->name); }
+  ~Device() override { factory_.Closed(state_); }
 
   const std::string& name() const override { return state_->name; }
   uint32_t ifindex() const override { return state_->ifindex; }
   size_t queue_count() const override { return queues_.size(); }
   TunQueue& queue(size_t i) override { return *queues_[i]; }
+  absl::Status SetPersistent(bool persistent) override {
+    return factory_.SetPersistent(*state_, persistent);
+  }
 
  private:
   MemoryTunFactory& factory_;
@@ -135,11 +144,20 @@ class MemoryTunFactory::Device : public TunDevice {
 MemoryTunFactory::MemoryTunFactory() = default;
 MemoryTunFactory::~MemoryTunFactory() = default;
 
+void MemoryTunFactory::Trap::Set(size_t n, absl::Status status) {
+  failures[calls + n] = std::move(status);
+}
+
+absl::Status MemoryTunFactory::Trap::Step() {
+  ++calls;
+  if (auto failure = failures.extract(calls)) return failure.mapped();
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<TunDevice>> MemoryTunFactory::Open(
     const Request& request) {
   MutexLock lock(mu_);
-  ++opens_;
-  if (auto failure = failures_.extract(opens_)) return failure.mapped();
+  RETURN_IF_ERROR(opens_.Step());
   if (devices_.contains(request.name)) {
     return MakeError(
         Reason::kNameInUse,
@@ -147,24 +165,94 @@ absl::StatusOr<std::unique_ptr<TunDevice>> MemoryTunFactory::Open(
         {{"name", request.name}});
   }
   auto state = std::make_shared<State>();
-  state->name = request.name;
   state->ifindex = next_ifindex_;
-  std::vector<std::unique_ptr<Queue>> queues;
-  for (size_t i = 0; i < request.queues; ++i) {
-    auto ends = QueuePair();
-    if (!ends.ok()) return ends.status();
-    queues.push_back(std::make_unique<Queue>(std::move(ends->first), state));
-    state->test_ends.push_back(std::move(ends->second));
-  }
+  ASSIGN_OR_RETURN(auto device, Attach(request, std::move(state)));
   ++next_ifindex_;
   ++created_;
+  return device;
+}
+
+absl::StatusOr<std::unique_ptr<TunDevice>> MemoryTunFactory::Adopt(
+    const Request& request, uint32_t ifindex) {
+  MutexLock lock(mu_);
+  RETURN_IF_ERROR(adopts_.Step());
+  const std::string subject = absl::StrCat("device \"", request.name, "\": ");
+  const auto it = devices_.find(request.name);
+  if (it == devices_.end()) {
+    return MakeError(Reason::kDeviceNotFound, absl::StrCat(subject, "none"));
+  }
+  const State& old = *it->second;
+  if (old.foreign || old.attached || !old.persistent ||
+      old.ifindex != ifindex || old.ethernet != request.ethernet) {
+    return MakeError(Reason::kNameInUse,
+                     absl::StrCat(subject, "is another device or in use"),
+                     {{"name", request.name}});
+  }
+  // Queues of its own: who still holds the old ones does not meet the new.
+  auto state = std::make_shared<State>();
+  state->ifindex = old.ifindex;
+  state->persistent = true;
+  ASSIGN_OR_RETURN(auto device, Attach(request, std::move(state)));
+  ++adopted_;
+  return device;
+}
+
+absl::StatusOr<std::unique_ptr<TunDevice>> MemoryTunFactory::Attach(
+    const Request& request, std::shared_ptr<State> state) {
+  std::vector<std::unique_ptr<Queue>> queues;
+  for (size_t i = 0; i < request.queues; ++i) {
+    ASSIGN_OR_RETURN(auto ends, QueuePair());
+    queues.push_back(std::make_unique<Queue>(std::move(ends.first), state));
+    state->test_ends.push_back(std::move(ends.second));
+  }
+  state->name = request.name;
+  state->ethernet = request.ethernet;
+  state->attached = true;
   devices_[request.name] = state;
   return std::make_unique<Device>(*this, std::move(state), std::move(queues));
 }
 
+absl::Status MemoryTunFactory::SetPersistent(State& state, bool persistent) {
+  MutexLock lock(mu_);
+  RETURN_IF_ERROR(persists_.Step());
+  if (state.Vanished()) {
+    return MakeError(Reason::kNetlinkError,
+                     absl::StrCat("device \"", state.name, "\": gone"));
+  }
+  state.persistent = persistent;
+  return absl::OkStatus();
+}
+
 void MemoryTunFactory::FailOpen(size_t n, absl::Status status) {
   MutexLock lock(mu_);
-  failures_[opens_ + n] = std::move(status);
+  opens_.Set(n, std::move(status));
+}
+
+void MemoryTunFactory::FailAdopt(size_t n, absl::Status status) {
+  MutexLock lock(mu_);
+  adopts_.Set(n, std::move(status));
+}
+
+void MemoryTunFactory::FailPersist(size_t n, absl::Status status) {
+  MutexLock lock(mu_);
+  persists_.Set(n, std::move(status));
+}
+
+uint32_t MemoryTunFactory::AddForeign(absl::string_view name) {
+  MutexLock lock(mu_);
+  auto state = std::make_shared<State>();
+  state->name = std::string(name);
+  state->ifindex = next_ifindex_++;
+  state->foreign = true;
+  const uint32_t ifindex = state->ifindex;
+  devices_[state->name] = std::move(state);
+  return ifindex;
+}
+
+bool MemoryTunFactory::IsPersistent(absl::string_view name) const {
+  MutexLock lock(mu_);
+  const auto it = devices_.find(std::string(name));
+  return it != devices_.end() && it->second->persistent;
 }
 
 bool MemoryTunFactory::Exists(absl::string_view name) const {
@@ -186,6 +274,11 @@ size_t MemoryTunFactory::created() const {
 size_t MemoryTunFactory::destroyed() const {
   MutexLock lock(mu_);
   return destroyed_;
+}
+
+size_t MemoryTunFactory::adopted() const {
+  MutexLock lock(mu_);
+  return adopted_;
 }
 
 bool MemoryTunFactory::Inject(absl::string_view name, size_t queue,
@@ -233,13 +326,18 @@ void MemoryTunFactory::SetRefuse(absl::string_view name, bool refuse) {
 }
 
 void MemoryTunFactory::Vanish(absl::string_view name) {
-  const std::shared_ptr<State> state = Find(name);
-  if (state == nullptr) return;
+  MutexLock lock(mu_);
+  const auto it = devices_.find(std::string(name));
+  if (it == devices_.end()) return;
+  const std::shared_ptr<State> state = it->second;
   {
-    MutexLock lock(state->mu);
+    MutexLock state_lock(state->mu);
     state->vanished = true;
   }
   for (const UniqueFd& fd : state->test_ends) shutdown(fd.get(), SHUT_RDWR);
+  if (state->attached) return;
+  ++destroyed_;
+  devices_.erase(it);
 }
 
 std::shared_ptr<MemoryTunFactory::State> MemoryTunFactory::Find(
@@ -249,10 +347,12 @@ std::shared_ptr<MemoryTunFactory::State> MemoryTunFactory::Find(
   return it == devices_.end() ? nullptr : it->second;
 }
 
-void MemoryTunFactory::Destroyed(const std::string& name) {
+void MemoryTunFactory::Closed(const std::shared_ptr<State>& state) {
   MutexLock lock(mu_);
+  state->attached = false;
+  if (state->persistent && !state->Vanished()) return;
   ++destroyed_;
-  devices_.erase(name);
+  devices_.erase(state->name);
 }
 
 }  // namespace tunnel

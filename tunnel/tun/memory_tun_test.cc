@@ -118,5 +118,61 @@ TEST(MemoryTunTest, VanishedDeviceIsGone) {
   EXPECT_EQ(device->queue(0).Write(slot.buffer), TunQueue::WriteResult::kGone);
 }
 
+TEST(MemoryTunTest, PersistentDeviceIsAdoptedWithItsIndex) {
+  MemoryTunFactory factory;
+  auto device = factory.Open({.name = "a"}).value();
+  const uint32_t ifindex = device->ifindex();
+  EXPECT_FALSE(factory.IsPersistent("a"));
+  ASSERT_TRUE(device->SetPersistent(true).ok());
+  EXPECT_TRUE(factory.IsPersistent("a"));
+  EXPECT_EQ(GetReason(factory.Adopt({.name = "a"}, ifindex).status()),
+            Reason::kNameInUse);
+  device.reset();
+  EXPECT_THAT(factory.names(), ElementsAre("a"));
+  EXPECT_EQ(GetReason(factory.Open({.name = "a"}).status()),
+            Reason::kNameInUse);
+  EXPECT_EQ(GetReason(factory.Adopt({.name = "a"}, ifindex + 1).status()),
+            Reason::kNameInUse);
+  EXPECT_EQ(
+      GetReason(
+          factory.Adopt({.name = "a", .ethernet = true}, ifindex).status()),
+      Reason::kNameInUse);
+  device = factory.Adopt({.name = "a", .queues = 3}, ifindex).value();
+  EXPECT_EQ(device->ifindex(), ifindex);
+  EXPECT_EQ(device->queue_count(), 3U);
+  ASSERT_TRUE(factory.Inject("a", 2, std::vector<uint8_t>{0x45}));
+  EXPECT_TRUE(Readable(device->queue(2).fd()));
+  ASSERT_TRUE(device->SetPersistent(false).ok());
+  device.reset();
+  EXPECT_THAT(factory.names(), IsEmpty());
+  EXPECT_EQ(factory.created(), 1U);
+  EXPECT_EQ(factory.adopted(), 1U);
+  EXPECT_EQ(factory.destroyed(), 1U);
+}
+
+TEST(MemoryTunTest, AdoptsNothingThatIsNotThere) {
+  MemoryTunFactory factory;
+  EXPECT_EQ(GetReason(factory.Adopt({.name = "a"}, 1).status()),
+            Reason::kDeviceNotFound);
+  const uint32_t foreign = factory.AddForeign("x");
+  EXPECT_EQ(GetReason(factory.Adopt({.name = "x"}, foreign).status()),
+            Reason::kNameInUse);
+  EXPECT_EQ(GetReason(factory.Open({.name = "x"}).status()),
+            Reason::kNameInUse);
+  auto device = factory.Open({.name = "a"}).value();
+  const uint32_t ifindex = device->ifindex();
+  factory.FailPersist(1, MakeError(Reason::kNetlinkError, "injected"));
+  EXPECT_EQ(GetReason(device->SetPersistent(true)), Reason::kNetlinkError);
+  ASSERT_TRUE(device->SetPersistent(true).ok());
+  device.reset();
+  factory.FailAdopt(1, MakeError(Reason::kFdLimit, "injected"));
+  EXPECT_EQ(GetReason(factory.Adopt({.name = "a"}, ifindex).status()),
+            Reason::kFdLimit);
+  factory.Vanish("a");
+  EXPECT_EQ(GetReason(factory.Adopt({.name = "a"}, ifindex).status()),
+            Reason::kDeviceNotFound);
+  EXPECT_THAT(factory.names(), ElementsAre("x"));
+}
+
 }  // namespace
 }  // namespace tunnel
