@@ -7,7 +7,7 @@
 #include "ctl/cli/explain.h"
 #include "ctl/cli/help.h"
 #include "ctl/cli/json.h"
-#include "ctl/cli/suggest.h"
+#include "ctl/text/suggest.h"
 #include "ctl/version.h"
 
 namespace tunnel::ctl::cli {

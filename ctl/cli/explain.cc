@@ -8,7 +8,7 @@
 #include "absl/strings/str_replace.h"
 #include "ctl/cli/errors.h"
 #include "ctl/cli/json.h"
-#include "ctl/cli/suggest.h"
+#include "ctl/text/suggest.h"
 #include "encap/drop_reason.h"
 
 namespace tunnel::ctl::cli {

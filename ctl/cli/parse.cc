@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "ctl/cli/suggest.h"
+#include "ctl/text/suggest.h"
 
 namespace tunnel::ctl::cli {
 namespace {

@@ -10,7 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "ctl/cli/duration.h"
-#include "ctl/cli/suggest.h"
+#include "ctl/text/suggest.h"
 #include "proto/tunnel/v1/tunnel.pb.h"
 
 namespace tunnel::ctl::cli {

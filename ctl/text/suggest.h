@@ -1,14 +1,14 @@
 // The nearest known word to one that is not known.
 
-#ifndef CTL_CLI_SUGGEST_H_
-#define CTL_CLI_SUGGEST_H_
+#ifndef CTL_TEXT_SUGGEST_H_
+#define CTL_TEXT_SUGGEST_H_
 
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 
-namespace tunnel::ctl::cli {
+namespace tunnel::ctl {
 
 // Edits (insert, delete, replace, swap of neighbours) that turn `a` into `b`.
 size_t EditDistance(absl::string_view a, absl::string_view b);
@@ -22,6 +22,6 @@ std::string Nearest(absl::string_view word,
 std::string DidYouMean(absl::string_view word,
                        const std::vector<absl::string_view>& known);
 
-}  // namespace tunnel::ctl::cli
+}  // namespace tunnel::ctl
 
-#endif  // CTL_CLI_SUGGEST_H_
+#endif  // CTL_TEXT_SUGGEST_H_

@@ -1,8 +1,8 @@
-#include "ctl/cli/suggest.h"
+#include "ctl/text/suggest.h"
 
 #include "gtest/gtest.h"
 
-namespace tunnel::ctl::cli {
+namespace tunnel::ctl {
 namespace {
 
 TEST(EditDistance, CountsEdits) {
@@ -33,4 +33,4 @@ TEST(DidYouMean, IsAClauseOrNothing) {
 }
 
 }  // namespace
-}  // namespace tunnel::ctl::cli
+}  // namespace tunnel::ctl

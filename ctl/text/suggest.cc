@@ -1,11 +1,11 @@
-#include "ctl/cli/suggest.h"
+#include "ctl/text/suggest.h"
 
 #include <algorithm>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
-namespace tunnel::ctl::cli {
+namespace tunnel::ctl {
 
 size_t EditDistance(absl::string_view a, absl::string_view b) {
   // Rows i-2, i-1 and i of the table of distances between prefixes.
@@ -53,4 +53,4 @@ std::string DidYouMean(absl::string_view word,
   return absl::StrCat("; did you mean '", nearest, "'?");
 }
 
-}  // namespace tunnel::ctl::cli
+}  // namespace tunnel::ctl
