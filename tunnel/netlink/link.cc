@@ -1,7 +1,6 @@
 #include "tunnel/netlink/link.h"
 
 #include <linux/if.h>
-#include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
@@ -14,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "tunnel/base/error.h"
 #include "tunnel/base/status_macros.h"
+#include "tunnel/netlink/address.h"
 
 namespace tunnel {
 namespace {
@@ -53,32 +53,6 @@ ifinfomsg LinkHeader(uint32_t ifindex) {
   header.ifi_family = AF_UNSPEC;
   header.ifi_index = static_cast<int>(ifindex);
   return header;
-}
-
-NetlinkMessage AddressRequest(int type, int flags, uint32_t ifindex,
-                              const encap::IpPrefix& address) {
-  ifaddrmsg header{};
-  header.ifa_family = Family(address.address);
-  header.ifa_prefixlen = address.length;
-  header.ifa_index = ifindex;
-  NetlinkMessage message(type, flags, header);
-  message.Put(IFA_LOCAL, address.address.bytes());
-  message.Put(IFA_ADDRESS, address.address.bytes());
-  return message;
-}
-
-// What usually lies behind the errno when an address is refused.
-std::string AddressHelp(const NetlinkReply& reply, bool v6) {
-  if (v6 && reply.error == EACCES) {
-    return "; IPv6 is disabled on it (sysctl net.ipv6.conf.NAME.disable_ipv6)";
-  }
-  if (v6 && (reply.error == EINVAL || reply.error == ENOBUFS)) {
-    return "; IPv6 needs an MTU of at least 1280";
-  }
-  if (v6 && (reply.error == EOPNOTSUPP || reply.error == EAFNOSUPPORT)) {
-    return "; the kernel has no IPv6";
-  }
-  return "";
 }
 
 LinkInfo ReadLink(const nlmsghdr* message) {
@@ -178,29 +152,6 @@ absl::Status SetLinkTxQueueLen(NetlinkSocket& socket, uint32_t ifindex,
                     absl::StrCat("set txqueuelen ", packets));
 }
 
-absl::Status AddLinkAddress(NetlinkSocket& socket, uint32_t ifindex,
-                            const encap::IpPrefix& address) {
-  const bool v6 = address.address.is_v6();
-  NetlinkMessage message =
-      AddressRequest(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, ifindex, address);
-  if (v6) message.PutU32(IFA_FLAGS, IFA_F_NODAD);
-  NetlinkReply reply = socket.Request(message);
-  if (reply.error == EEXIST) return absl::OkStatus();
-  reply.words += AddressHelp(reply, v6);
-  return NetlinkStatus(reply, absl::StrCat(Interface(ifindex), ": add address ",
-                                           address.ToString()));
-}
-
-absl::Status DeleteLinkAddress(NetlinkSocket& socket, uint32_t ifindex,
-                               const encap::IpPrefix& address) {
-  const NetlinkReply reply =
-      socket.Request(AddressRequest(RTM_DELADDR, 0, ifindex, address));
-  if (reply.error == EADDRNOTAVAIL) return absl::OkStatus();
-  return NetlinkStatus(reply,
-                       absl::StrCat(Interface(ifindex), ": delete address ",
-                                    address.ToString()));
-}
-
 absl::StatusOr<LinkInfo> GetLink(NetlinkSocket& socket, uint32_t ifindex) {
   return RequestLink(socket,
                      NetlinkMessage(RTM_GETLINK, 0, LinkHeader(ifindex)),
@@ -245,53 +196,15 @@ absl::StatusOr<RouteInfo> LookUpRoute(NetlinkSocket& socket,
   return route;
 }
 
-absl::StatusOr<std::set<LocalAddress>> DumpAddresses(NetlinkSocket& socket) {
-  constexpr int kAttempts = 10;
-  NetlinkReply reply;
-  for (int i = 0; i < kAttempts; ++i) {
-    std::set<LocalAddress> addresses;
-    reply = socket.Request(NetlinkMessage(RTM_GETADDR, NLM_F_DUMP, ifaddrmsg{}),
-                           [&addresses](const nlmsghdr* answer) {
-                             const auto message = ReadAddressMessage(answer);
-                             if (message && message->usable)
-                               addresses.insert(message->address);
-                           });
-    if (reply.error == 0) return addresses;
-    if (reply.error != EAGAIN) break;
-  }
-  return NetlinkStatus(reply, "addresses of the host");
-}
-
-std::optional<AddressMessage> ReadAddressMessage(const nlmsghdr* message) {
-  if (message->nlmsg_type != RTM_NEWADDR &&
-      message->nlmsg_type != RTM_DELADDR) {
-    return std::nullopt;
-  }
-  const auto* header = static_cast<const ifaddrmsg*>(nlmsg_data(message));
-  const auto attributes = Parse<IFA_MAX>(message, sizeof(ifaddrmsg));
-  // On a point-to-point link IFA_ADDRESS is the other end.
-  const nlattr* value =
-      attributes[IFA_LOCAL] ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS];
-  if (value == nullptr) return std::nullopt;
-  const auto* bytes = static_cast<const uint8_t*>(nla_data(value));
-  AddressMessage result;
-  result.address.ifindex = header->ifa_index;
-  result.address.prefix.length = header->ifa_prefixlen;
-  if (header->ifa_family == AF_INET && nla_len(value) == 4) {
-    result.address.prefix.address = encap::IpAddress::V4(bytes);
-  } else if (header->ifa_family == AF_INET6 && nla_len(value) == 16) {
-    result.address.prefix.address = encap::IpAddress::V6(bytes);
-  } else {
-    return std::nullopt;
-  }
-  const uint32_t flags = attributes[IFA_FLAGS]
-                             ? nla_get_u32(attributes[IFA_FLAGS])
-                             : header->ifa_flags;
-  const bool waits =
-      (flags & IFA_F_TENTATIVE) != 0 && (flags & IFA_F_OPTIMISTIC) == 0;
-  result.usable = message->nlmsg_type == RTM_NEWADDR && !waits &&
-                  (flags & IFA_F_DADFAILED) == 0;
-  return result;
+absl::StatusOr<LinkSettings> InspectLink(NetlinkSocket& socket,
+                                         uint32_t ifindex) {
+  ASSIGN_OR_RETURN(const LinkInfo link, GetLink(socket, ifindex));
+  LinkSettings settings;
+  settings.up = link.up;
+  settings.mtu = link.mtu;
+  settings.txqueuelen = link.tx_queue_len;
+  ASSIGN_OR_RETURN(settings.addresses, AddressesOf(socket, ifindex));
+  return settings;
 }
 
 }  // namespace tunnel

@@ -37,6 +37,8 @@ struct LinkEvent {
   uint32_t ifindex = 0;        // kLink, kAddress: the interface
   bool removed = false;        // kLink: the interface has gone
   encap::IpAddress address{};  // kAddress
+  // kRoute: where it leads; nullopt: several routes, or unknown.
+  std::optional<encap::IpPrefix> destination{};
 };
 
 // An interface as the kernel has it.
@@ -77,6 +79,12 @@ class LinkControl {
   // True when the host has this address on any interface (kept up to date by
   // the monitor; does not ask the kernel each time).
   virtual bool IsLocalAddress(const encap::IpAddress& address) = 0;
+  // The global address of `family` that the interface `device` would be
+  // addressed by: not deprecated before deprecated, primary before secondary,
+  // then the one that has been there longest. No address when it has none or
+  // there is no such interface. Of the monitor's view, as above.
+  virtual encap::IpAddress AddressOf(absl::string_view device,
+                                     encap::IpFamily family) = 0;
   // The route to `remote` from `local`, leaving by `ifindex` if not 0, with
   // `mark`. NOT_FOUND-coded status without reason when there is none.
   virtual absl::StatusOr<RouteInfo> RouteTo(const encap::IpAddress& remote,

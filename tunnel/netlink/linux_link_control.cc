@@ -1,11 +1,11 @@
 #include "tunnel/netlink/linux_link_control.h"
 
-#include <algorithm>
-#include <set>
 #include <utility>
+#include <vector>
 
 #include "tunnel/base/error.h"
 #include "tunnel/base/status_macros.h"
+#include "tunnel/netlink/address.h"
 #include "tunnel/netlink/link.h"
 
 namespace tunnel {
@@ -49,26 +49,52 @@ absl::Status LinuxLinkControl::DeleteAddress(uint32_t ifindex,
   return DeleteLinkAddress(socket_, ifindex, address);
 }
 
+absl::StatusOr<LinkSettings> LinuxLinkControl::Inspect(uint32_t ifindex) {
+  MutexLock lock(request_mu_);
+  return InspectLink(socket_, ifindex);
+}
+
+absl::StatusOr<bool> LinuxLinkControl::Exists(uint32_t ifindex) {
+  MutexLock lock(request_mu_);
+  const absl::Status status = GetLink(socket_, ifindex).status();
+  if (status.ok()) return true;
+  if (GetReason(status) == Reason::kDeviceNotFound) return false;
+  return status;
+}
+
 uint32_t LinuxLinkControl::IndexOf(absl::string_view device) {
   MutexLock lock(request_mu_);
   const absl::StatusOr<LinkInfo> link = GetLink(socket_, device);
   return link.ok() ? link->ifindex : 0;
 }
 
-bool LinuxLinkControl::IsLocalAddress(const encap::IpAddress& address) {
-  std::shared_ptr<const LinkMonitor> monitor;
-  {
-    MutexLock lock(monitor_mu_);
-    monitor = monitor_;
-  }
-  if (monitor != nullptr) return monitor->Has(address);
+std::shared_ptr<const LinkMonitor> LinuxLinkControl::monitor() {
+  MutexLock lock(monitor_mu_);
+  return monitor_;
+}
+
+AddressView LinuxLinkControl::ReadAddresses() {
+  AddressView view;
   MutexLock lock(request_mu_);
-  const absl::StatusOr<std::set<LocalAddress>> addresses =
+  const absl::StatusOr<std::vector<LocalAddress>> addresses =
       DumpAddresses(socket_);
-  return addresses.ok() && std::any_of(addresses->begin(), addresses->end(),
-                                       [&address](const LocalAddress& local) {
-                                         return local.prefix.address == address;
-                                       });
+  if (addresses.ok()) view.Reset(*addresses);
+  return view;
+}
+
+bool LinuxLinkControl::IsLocalAddress(const encap::IpAddress& address) {
+  const auto watching = monitor();
+  return watching != nullptr ? watching->Has(address)
+                             : ReadAddresses().Has(address);
+}
+
+encap::IpAddress LinuxLinkControl::AddressOf(absl::string_view device,
+                                             encap::IpFamily family) {
+  const uint32_t ifindex = IndexOf(device);
+  if (ifindex == 0) return {};
+  const auto watching = monitor();
+  return watching != nullptr ? watching->First(ifindex, family)
+                             : ReadAddresses().First(ifindex, family);
 }
 
 absl::StatusOr<RouteInfo> LinuxLinkControl::RouteTo(

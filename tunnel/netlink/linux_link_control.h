@@ -33,9 +33,13 @@ class LinuxLinkControl : public LinkControl {
                           const encap::IpPrefix& address) override;
   absl::Status DeleteAddress(uint32_t ifindex,
                              const encap::IpPrefix& address) override;
+  absl::StatusOr<LinkSettings> Inspect(uint32_t ifindex) override;
+  absl::StatusOr<bool> Exists(uint32_t ifindex) override;
   uint32_t IndexOf(absl::string_view device) override;
   // While no monitor runs, each call asks the kernel.
   bool IsLocalAddress(const encap::IpAddress& address) override;
+  encap::IpAddress AddressOf(absl::string_view device,
+                             encap::IpFamily family) override;
   absl::StatusOr<RouteInfo> RouteTo(const encap::IpAddress& remote,
                                     const encap::IpAddress& local,
                                     uint32_t ifindex, uint32_t mark) override;
@@ -46,6 +50,9 @@ class LinuxLinkControl : public LinkControl {
 
  private:
   explicit LinuxLinkControl(NetlinkSocket socket);
+  std::shared_ptr<const LinkMonitor> monitor();
+  // The addresses as the kernel has them now; none when it does not answer.
+  AddressView ReadAddresses();
 
   Mutex request_mu_;
   NetlinkSocket socket_ ABSL_GUARDED_BY(request_mu_);

@@ -1,6 +1,7 @@
 #include "tunnel/netlink/linux_link_control.h"
 
 #include <chrono>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -106,6 +107,38 @@ TEST_F(LinuxLinkControlTest, AddsAndDeletesAddressesIdempotently) {
   }
   EXPECT_EQ(GetReason(links_->AddAddress(9999, Prefix("10.0.0.1/30"))),
             Reason::kDeviceNotFound);
+}
+
+TEST_F(LinuxLinkControlTest, InspectsALinkAndTellsOurAddressesFromOthers) {
+  Ip("addr add 10.8.0.1/32 dev vb");
+  Ip("addr add 10.0.0.9/24 dev va");
+  Ip("addr add fd00::9/64 dev va nodad");
+  for (const char* text : {"10.0.0.1/30", "fd00::1/64", "10.0.0.9/24"}) {
+    ASSERT_TRUE(links_->AddAddress(va_, Prefix(text)).ok()) << text;
+  }
+  ASSERT_TRUE(links_->SetMtu(va_, 1400).ok());
+  ASSERT_TRUE(links_->SetTxQueueLen(va_, 77).ok());
+  const auto settings = links_->Inspect(va_);
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_TRUE(settings->up);
+  EXPECT_EQ(settings->mtu, 1400U);
+  EXPECT_EQ(settings->txqueuelen, 77U);
+  std::map<std::string, bool> ours;
+  for (const LinkSettings::Address& address : settings->addresses) {
+    ours[address.prefix.ToString()] = address.ours;
+  }
+  const std::map<std::string, bool> wanted = {{"10.0.0.1/30", true},
+                                              {"10.0.0.9/24", false},
+                                              {"fd00::1/64", true},
+                                              {"fd00::9/64", false}};
+  EXPECT_EQ(ours, wanted);  // and not the fe80:: one of the kernel
+}
+
+TEST_F(LinuxLinkControlTest, KnowsWhetherAnInterfaceExists) {
+  EXPECT_TRUE(links_->Exists(va_).value());
+  Ip("link del va");
+  EXPECT_FALSE(links_->Exists(va_).value());
+  EXPECT_EQ(GetReason(links_->Inspect(va_).status()), Reason::kDeviceNotFound);
 }
 
 TEST_F(LinuxLinkControlTest, ExplainsDisabledIpv6) {

@@ -7,6 +7,14 @@
 #include "tunnel/base/status_macros.h"
 
 namespace tunnel {
+namespace {
+
+absl::Status NoSuchDevice(uint32_t ifindex) {
+  return MakeError(Reason::kDeviceNotFound,
+                   absl::StrCat("interface ", ifindex, ": no such device"));
+}
+
+}  // namespace
 
 MemoryLinkControl::MemoryLinkControl() {
   MutexLock lock(mu_);
@@ -16,15 +24,15 @@ MemoryLinkControl::MemoryLinkControl() {
 
 MemoryLinkControl::~MemoryLinkControl() { StopMonitor(); }
 
-absl::Status MemoryLinkControl::Record(std::string call) {
+absl::Status MemoryLinkControl::Record(uint32_t ifindex, std::string call) {
   calls_.push_back(std::move(call));
   if (auto failure = failures_.extract(calls_.size())) return failure.mapped();
-  return absl::OkStatus();
+  return removed_.contains(ifindex) ? NoSuchDevice(ifindex) : absl::OkStatus();
 }
 
 absl::Status MemoryLinkControl::SetUp(uint32_t ifindex, bool up) {
   MutexLock lock(mu_);
-  RETURN_IF_ERROR(Record(absl::StrCat(up ? "up " : "down ", ifindex)));
+  RETURN_IF_ERROR(Record(ifindex, absl::StrCat(up ? "up " : "down ", ifindex)));
   interfaces_[ifindex].up = up;
   Queue({.kind = LinkEvent::Kind::kLink, .ifindex = ifindex});
   return absl::OkStatus();
@@ -32,7 +40,8 @@ absl::Status MemoryLinkControl::SetUp(uint32_t ifindex, bool up) {
 
 absl::Status MemoryLinkControl::SetMtu(uint32_t ifindex, uint32_t mtu_bytes) {
   MutexLock lock(mu_);
-  RETURN_IF_ERROR(Record(absl::StrCat("mtu ", ifindex, " ", mtu_bytes)));
+  RETURN_IF_ERROR(
+      Record(ifindex, absl::StrCat("mtu ", ifindex, " ", mtu_bytes)));
   interfaces_[ifindex].mtu = mtu_bytes;
   Queue({.kind = LinkEvent::Kind::kLink, .ifindex = ifindex});
   return absl::OkStatus();
@@ -41,7 +50,8 @@ absl::Status MemoryLinkControl::SetMtu(uint32_t ifindex, uint32_t mtu_bytes) {
 absl::Status MemoryLinkControl::SetTxQueueLen(uint32_t ifindex,
                                               uint32_t packets) {
   MutexLock lock(mu_);
-  RETURN_IF_ERROR(Record(absl::StrCat("txqueuelen ", ifindex, " ", packets)));
+  RETURN_IF_ERROR(
+      Record(ifindex, absl::StrCat("txqueuelen ", ifindex, " ", packets)));
   interfaces_[ifindex].tx_queue_len = packets;
   Queue({.kind = LinkEvent::Kind::kLink, .ifindex = ifindex});
   return absl::OkStatus();
@@ -51,8 +61,9 @@ absl::Status MemoryLinkControl::AddAddress(uint32_t ifindex,
                                            const encap::IpPrefix& address) {
   MutexLock lock(mu_);
   RETURN_IF_ERROR(
-      Record(absl::StrCat("add ", ifindex, " ", address.ToString())));
+      Record(ifindex, absl::StrCat("add ", ifindex, " ", address.ToString())));
   if (interfaces_[ifindex].addresses.insert(address).second) {
+    came_[{ifindex, address}] = ++last_came_;
     Queue({.kind = LinkEvent::Kind::kAddress,
            .ifindex = ifindex,
            .address = address.address});
@@ -63,8 +74,9 @@ absl::Status MemoryLinkControl::AddAddress(uint32_t ifindex,
 absl::Status MemoryLinkControl::DeleteAddress(uint32_t ifindex,
                                               const encap::IpPrefix& address) {
   MutexLock lock(mu_);
-  RETURN_IF_ERROR(
-      Record(absl::StrCat("delete ", ifindex, " ", address.ToString())));
+  RETURN_IF_ERROR(Record(
+      ifindex, absl::StrCat("delete ", ifindex, " ", address.ToString())));
+  interfaces_[ifindex].foreign.erase(address);
   if (interfaces_[ifindex].addresses.erase(address) != 0) {
     Queue({.kind = LinkEvent::Kind::kAddress,
            .ifindex = ifindex,
@@ -72,6 +84,28 @@ absl::Status MemoryLinkControl::DeleteAddress(uint32_t ifindex,
            .address = address.address});
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<LinkSettings> MemoryLinkControl::Inspect(uint32_t ifindex) {
+  MutexLock lock(mu_);
+  if (removed_.contains(ifindex)) return NoSuchDevice(ifindex);
+  const auto it = interfaces_.find(ifindex);
+  const Interface interface =
+      it == interfaces_.end() ? Interface{} : it->second;
+  LinkSettings settings;
+  settings.up = interface.up;
+  settings.mtu = interface.mtu;
+  settings.txqueuelen = interface.tx_queue_len;
+  for (const encap::IpPrefix& prefix : interface.addresses) {
+    settings.addresses.push_back(
+        {.prefix = prefix, .ours = !interface.foreign.contains(prefix)});
+  }
+  return settings;
+}
+
+absl::StatusOr<bool> MemoryLinkControl::Exists(uint32_t ifindex) {
+  MutexLock lock(mu_);
+  return !removed_.contains(ifindex);
 }
 
 uint32_t MemoryLinkControl::IndexOf(absl::string_view device) {
@@ -90,6 +124,24 @@ bool MemoryLinkControl::IsLocalAddress(const encap::IpAddress& address) {
     }
   }
   return false;
+}
+
+encap::IpAddress MemoryLinkControl::AddressOf(absl::string_view device,
+                                              encap::IpFamily family) {
+  const uint32_t ifindex = IndexOf(device);
+  encap::IpAddress first;
+  if (ifindex == 0) return first;
+  uint64_t first_came = 0;
+  MutexLock lock(mu_);
+  for (const encap::IpPrefix& prefix : interfaces_[ifindex].addresses) {
+    const encap::IpAddress& address = prefix.address;
+    if (address.family() != family || address.IsLinkLocal()) continue;
+    const uint64_t came = came_[{ifindex, prefix}];
+    if (first_came != 0 && came > first_came) continue;
+    first = address;
+    first_came = came;
+  }
+  return first;
 }
 
 absl::StatusOr<RouteInfo> MemoryLinkControl::RouteTo(
@@ -158,6 +210,7 @@ void MemoryLinkControl::Queue(LinkEvent event) {
 void MemoryLinkControl::AddInterface(uint32_t ifindex, absl::string_view name,
                                      uint32_t mtu_bytes) {
   MutexLock lock(mu_);
+  removed_.erase(ifindex);
   Interface& interface = interfaces_[ifindex];
   interface.name = std::string(name);
   interface.mtu = mtu_bytes;
@@ -167,26 +220,36 @@ void MemoryLinkControl::AddInterface(uint32_t ifindex, absl::string_view name,
 void MemoryLinkControl::RemoveInterface(uint32_t ifindex) {
   MutexLock lock(mu_);
   interfaces_.erase(ifindex);
+  removed_.insert(ifindex);
   Queue({.kind = LinkEvent::Kind::kLink, .ifindex = ifindex, .removed = true});
+}
+
+void MemoryLinkControl::AddForeignAddress(uint32_t ifindex,
+                                          const encap::IpPrefix& address) {
+  MutexLock lock(mu_);
+  if (interfaces_[ifindex].addresses.insert(address).second) {
+    came_[{ifindex, address}] = ++last_came_;
+    interfaces_[ifindex].foreign.insert(address);
+  }
+  Queue({.kind = LinkEvent::Kind::kAddress,
+         .ifindex = ifindex,
+         .address = address.address});
 }
 
 void MemoryLinkControl::AddLocalAddress(const encap::IpAddress& address,
                                         uint32_t ifindex) {
   const auto length = static_cast<uint8_t>(8 * address.bytes().size());
-  MutexLock lock(mu_);
-  interfaces_[ifindex].addresses.insert({address, length});
-  Queue({.kind = LinkEvent::Kind::kAddress,
-         .ifindex = ifindex,
-         .address = address});
+  AddForeignAddress(ifindex, {address, length});
 }
 
 void MemoryLinkControl::RemoveLocalAddress(const encap::IpAddress& address,
                                            uint32_t ifindex) {
+  const auto is_it = [&address](const encap::IpPrefix& prefix) {
+    return prefix.address == address;
+  };
   MutexLock lock(mu_);
-  std::erase_if(interfaces_[ifindex].addresses,
-                [&address](const encap::IpPrefix& prefix) {
-                  return prefix.address == address;
-                });
+  std::erase_if(interfaces_[ifindex].addresses, is_it);
+  std::erase_if(interfaces_[ifindex].foreign, is_it);
   Queue({.kind = LinkEvent::Kind::kAddress,
          .ifindex = ifindex,
          .removed = true,
@@ -197,7 +260,9 @@ void MemoryLinkControl::SetRoute(const encap::IpAddress& remote,
                                  std::optional<RouteInfo> route) {
   MutexLock lock(mu_);
   routes_[remote] = std::move(route);
-  Queue({.kind = LinkEvent::Kind::kRoute});
+  const auto length = static_cast<uint8_t>(8 * remote.bytes().size());
+  Queue({.kind = LinkEvent::Kind::kRoute,
+         .destination = encap::IpPrefix{remote, length}});
 }
 
 void MemoryLinkControl::SetDefaultRoute(std::optional<RouteInfo> route) {

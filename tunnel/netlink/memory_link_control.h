@@ -13,6 +13,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tunnel/netlink/link_control.h"
@@ -28,6 +29,8 @@ class MemoryLinkControl : public LinkControl {
     uint32_t mtu = 1500;           // bytes
     uint32_t tx_queue_len = 1000;  // packets
     std::set<encap::IpPrefix> addresses{};
+    // Those of `addresses` that AddAddress() has not made.
+    std::set<encap::IpPrefix> foreign{};
   };
 
   MemoryLinkControl();
@@ -35,7 +38,8 @@ class MemoryLinkControl : public LinkControl {
 
   // ---- LinkControl ----
   // An ifindex that AddInterface() has not made is taken for a device that a
-  // test factory has made, and is entered at its first change.
+  // test factory has made: it exists, with the settings of a new Interface,
+  // until RemoveInterface().
   absl::Status SetUp(uint32_t ifindex, bool up) override;
   absl::Status SetMtu(uint32_t ifindex, uint32_t mtu_bytes) override;
   absl::Status SetTxQueueLen(uint32_t ifindex, uint32_t packets) override;
@@ -43,8 +47,13 @@ class MemoryLinkControl : public LinkControl {
                           const encap::IpPrefix& address) override;
   absl::Status DeleteAddress(uint32_t ifindex,
                              const encap::IpPrefix& address) override;
+  absl::StatusOr<LinkSettings> Inspect(uint32_t ifindex) override;
+  absl::StatusOr<bool> Exists(uint32_t ifindex) override;
   uint32_t IndexOf(absl::string_view device) override;
   bool IsLocalAddress(const encap::IpAddress& address) override;
+  // Every address but a link-local one is global here.
+  encap::IpAddress AddressOf(absl::string_view device,
+                             encap::IpFamily family) override;
   absl::StatusOr<RouteInfo> RouteTo(const encap::IpAddress& remote,
                                     const encap::IpAddress& local,
                                     uint32_t ifindex, uint32_t mark) override;
@@ -53,10 +62,13 @@ class MemoryLinkControl : public LinkControl {
   void StopMonitor() override;
 
   // ---- the test ----
-  // Emit kLink. A removed interface takes its addresses along.
+  // Emit kLink. A removed interface takes its addresses along; what is asked of
+  // it afterwards is DEVICE_NOT_FOUND.
   void AddInterface(uint32_t ifindex, absl::string_view name,
                     uint32_t mtu_bytes = 1500);
   void RemoveInterface(uint32_t ifindex);
+  // An address that another program puts on an interface. Emits kAddress.
+  void AddForeignAddress(uint32_t ifindex, const encap::IpPrefix& address);
   // An address of the host, on the underlay. Emit kAddress.
   void AddLocalAddress(const encap::IpAddress& address, uint32_t ifindex = 1);
   void RemoveLocalAddress(const encap::IpAddress& address,
@@ -80,14 +92,21 @@ class MemoryLinkControl : public LinkControl {
   std::optional<Interface> GetInterface(uint32_t ifindex) const;
 
  private:
-  // Records the call; the injected error, if it is the turn of one.
-  absl::Status Record(std::string call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Records the call; the injected error, if it is the turn of one, or
+  // DEVICE_NOT_FOUND.
+  absl::Status Record(uint32_t ifindex, std::string call)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Queue(LinkEvent event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Run();
 
   mutable Mutex mu_;
   CondVar changed_;
   std::map<uint32_t, Interface> interfaces_ ABSL_GUARDED_BY(mu_);
+  std::set<uint32_t> removed_ ABSL_GUARDED_BY(mu_);
+  // When an address came to an interface: a count.
+  std::map<std::pair<uint32_t, encap::IpPrefix>, uint64_t> came_
+      ABSL_GUARDED_BY(mu_);
+  uint64_t last_came_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<encap::IpAddress, std::optional<RouteInfo>> routes_
       ABSL_GUARDED_BY(mu_);
   std::optional<RouteInfo> default_route_ ABSL_GUARDED_BY(mu_);

@@ -68,6 +68,35 @@ TEST(MemoryLinkControlTest, FindsInterfacesByName) {
   EXPECT_EQ(links.IndexOf("wan"), 0U);
 }
 
+TEST(MemoryLinkControlTest, InspectsWhatWasSet) {
+  MemoryLinkControl links;
+  const IpPrefix ours = IpPrefix::Parse("10.0.0.1/30").value();
+  const IpPrefix theirs = IpPrefix::Parse("10.0.0.9/32").value();
+  EXPECT_EQ(links.Inspect(100)->mtu, 1500U);
+  EXPECT_TRUE(links.SetMtu(100, 1400).ok());
+  EXPECT_TRUE(links.SetTxQueueLen(100, 7).ok());
+  EXPECT_TRUE(links.SetUp(100, true).ok());
+  links.AddForeignAddress(100, theirs);
+  EXPECT_TRUE(links.AddAddress(100, theirs).ok());
+  EXPECT_TRUE(links.AddAddress(100, ours).ok());
+  links.AddForeignAddress(100, ours);
+  const LinkSettings settings = links.Inspect(100).value();
+  EXPECT_TRUE(settings.up);
+  EXPECT_EQ(settings.mtu, 1400U);
+  EXPECT_EQ(settings.txqueuelen, 7U);
+  ASSERT_EQ(settings.addresses.size(), 2U);
+  EXPECT_EQ(settings.addresses[0].prefix, ours);
+  EXPECT_TRUE(settings.addresses[0].ours);
+  EXPECT_EQ(settings.addresses[1].prefix, theirs);
+  EXPECT_FALSE(settings.addresses[1].ours);
+  EXPECT_TRUE(links.Exists(100).value());
+  links.RemoveInterface(100);
+  EXPECT_FALSE(links.Exists(100).value());
+  EXPECT_EQ(GetReason(links.Inspect(100).status()), Reason::kDeviceNotFound);
+  EXPECT_EQ(GetReason(links.SetUp(100, true)), Reason::kDeviceNotFound);
+  EXPECT_FALSE(links.Exists(100).value());
+}
+
 TEST(MemoryLinkControlTest, EmitsEventsInOrderWithTheViewCurrent) {
   MemoryLinkControl links;
   Mutex mu;

@@ -8,17 +8,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "tunnel/base/error.h"
 #include "tunnel/base/log.h"
 #include "tunnel/base/status_macros.h"
+#include "tunnel/netlink/address.h"
 
 namespace tunnel {
 namespace {
@@ -26,17 +27,40 @@ namespace {
 constexpr std::array<int, 5> kGroups = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
                                         RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
                                         RTNLGRP_IPV6_ROUTE};
-constexpr int kReceiveBuffer = 4 << 20;              // bytes
 constexpr size_t kMessageBuffer = size_t{64} << 10;  // bytes
 constexpr std::chrono::milliseconds kReloadRetry(200);
+// Read in one go, so that a storm of events can not hold up their delivery.
+constexpr int kMostReads = 4096;
+// Route changes told apart in one go; more are reported as one that says no
+// destination.
+constexpr size_t kMostRoutes = 64;
+
+// Where the route leads, "0.0.0.0/0" for a default route; nullopt when the
+// message does not tell.
+std::optional<encap::IpPrefix> Destination(const nlmsghdr* message) {
+  const auto* header = static_cast<const rtmsg*>(nlmsg_data(message));
+  static constexpr std::array<uint8_t, 16> kZero{};
+  const auto* bytes = kZero.data();
+  const nlattr* value =
+      nlmsg_find_attr(const_cast<nlmsghdr*>(message), sizeof(rtmsg), RTA_DST);
+  const bool v6 = header->rtm_family == AF_INET6;
+  if (!v6 && header->rtm_family != AF_INET) return std::nullopt;
+  if (value != nullptr) {
+    if (nla_len(value) != (v6 ? 16 : 4)) return std::nullopt;
+    bytes = static_cast<const uint8_t*>(nla_data(value));
+  }
+  return encap::IpPrefix{
+      v6 ? encap::IpAddress::V6(bytes) : encap::IpAddress::V4(bytes),
+      header->rtm_dst_len};
+}
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LinkMonitor>> LinkMonitor::Start(
-    Callback callback) {
+    Callback callback, int receive_buffer) {
   // Subscribing before the first dump loses no change in between.
   ASSIGN_OR_RETURN(NetlinkSocket events,
-                   NetlinkSocket::Subscribe(kGroups, kReceiveBuffer));
+                   NetlinkSocket::Subscribe(kGroups, receive_buffer));
   ASSIGN_OR_RETURN(NetlinkSocket requests, NetlinkSocket::Open());
   UniqueFd stop(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!stop) {
@@ -71,10 +95,13 @@ void LinkMonitor::Stop() {
 
 bool LinkMonitor::Has(const encap::IpAddress& address) const {
   MutexLock lock(mu_);
-  return std::any_of(view_.begin(), view_.end(),
-                     [&address](const LocalAddress& local) {
-                       return local.prefix.address == address;
-                     });
+  return view_.Has(address);
+}
+
+encap::IpAddress LinkMonitor::First(uint32_t ifindex,
+                                    encap::IpFamily family) const {
+  MutexLock lock(mu_);
+  return view_.First(ifindex, family);
 }
 
 void LinkMonitor::Run() {
@@ -103,9 +130,9 @@ void LinkMonitor::Run() {
 
 bool LinkMonitor::ReadEvents(std::vector<LinkEvent>& events) {
   bool complete = true;
-  for (;;) {
-    const ssize_t n =
-        recv(events_.fd(), buffer_.data(), buffer_.size(), MSG_TRUNC);
+  for (int reads = 0; reads < kMostReads; ++reads) {
+    const ssize_t n = recv(events_.fd(), buffer_.data(), buffer_.size(),
+                           MSG_TRUNC | MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == ENOBUFS) {
       complete = false;
@@ -122,6 +149,7 @@ bool LinkMonitor::ReadEvents(std::vector<LinkEvent>& events) {
       Take(message, events);
     }
   }
+  return complete;
 }
 
 void LinkMonitor::Take(const nlmsghdr* message,
@@ -135,11 +163,7 @@ void LinkMonitor::Take(const nlmsghdr* message,
       return TakeAddress(message, events);
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
-      for (const LinkEvent& event : events) {
-        if (event.kind == LinkEvent::Kind::kRoute) return;
-      }
-      events.push_back({.kind = LinkEvent::Kind::kRoute});
-      return;
+      return TakeRoute(message, events);
     default:
       return;
   }
@@ -155,9 +179,7 @@ void LinkMonitor::TakeLink(const nlmsghdr* message,
                   .removed = message->nlmsg_type == RTM_DELLINK};
   if (event.removed) {
     MutexLock lock(mu_);
-    std::erase_if(view_, [&event](const LocalAddress& local) {
-      return local.ifindex == event.ifindex;
-    });
+    view_.RemoveInterface(event.ifindex);
   }
   events.push_back(std::move(event));
 }
@@ -166,24 +188,46 @@ void LinkMonitor::TakeAddress(const nlmsghdr* message,
                               std::vector<LinkEvent>& events) {
   const std::optional<AddressMessage> read = ReadAddressMessage(message);
   if (!read) return;
+  const LocalAddress& address = read->address;
   {
     MutexLock lock(mu_);
-    if (read->usable) {
-      view_.insert(read->address);
+    if (message->nlmsg_type == RTM_NEWADDR) {
+      view_.Set(address);
     } else {
-      view_.erase(read->address);
+      view_.Remove(address);
     }
   }
   events.push_back({.kind = LinkEvent::Kind::kAddress,
-                    .ifindex = read->address.ifindex,
-                    .removed = !read->usable,
-                    .address = read->address.prefix.address});
+                    .ifindex = address.ifindex,
+                    .removed = !address.usable,
+                    .address = address.prefix.address});
+}
+
+void LinkMonitor::TakeRoute(const nlmsghdr* message,
+                            std::vector<LinkEvent>& events) {
+  const LinkEvent event{.kind = LinkEvent::Kind::kRoute,
+                        .destination = Destination(message)};
+  size_t routes = 0;
+  for (const LinkEvent& known : events) {
+    if (known.kind != LinkEvent::Kind::kRoute) continue;
+    if (!known.destination || known.destination == event.destination) return;
+    ++routes;
+  }
+  if (routes < kMostRoutes) {
+    events.push_back(event);
+    return;
+  }
+  std::erase_if(events, [](const LinkEvent& known) {
+    return known.kind == LinkEvent::Kind::kRoute;
+  });
+  events.push_back({.kind = LinkEvent::Kind::kRoute});
 }
 
 absl::Status LinkMonitor::Reload() {
-  ASSIGN_OR_RETURN(std::set<LocalAddress> fresh, DumpAddresses(requests_));
+  ASSIGN_OR_RETURN(const std::vector<LocalAddress> addresses,
+                   DumpAddresses(requests_));
   MutexLock lock(mu_);
-  view_ = std::move(fresh);
+  view_.Reset(addresses);
   return absl::OkStatus();
 }
 

@@ -1,22 +1,22 @@
 // LinkMonitor: watches links, addresses and routes from a thread of its own,
 // and keeps the set of local addresses.
 //
-// Has() may be called by any thread, Stop() by one at a time and not by the
-// callback.
+// Has() and First() may be called by any thread, Stop() by one at a time and
+// not by the callback. Lost events (ENOBUFS) are made good by reading all
+// addresses anew; the callback then gets kResync.
 
 #ifndef TUNNEL_NETLINK_MONITOR_H_
 #define TUNNEL_NETLINK_MONITOR_H_
 
 #include <functional>
 #include <memory>
-#include <set>
 #include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "encap/address.h"
 #include "tunnel/base/unique_fd.h"
-#include "tunnel/netlink/link.h"
+#include "tunnel/netlink/address.h"
 #include "tunnel/netlink/link_control.h"
 #include "tunnel/netlink/netlink_socket.h"
 #include "tunnel/sync/mutex.h"
@@ -27,10 +27,13 @@ class LinkMonitor {
  public:
   using Callback = std::function<void(const LinkEvent&)>;
 
+  static constexpr int kReceiveBuffer = 4 << 20;  // bytes
+
   // Watches the namespace of the calling thread. The view is complete when it
-  // returns. Of many route changes that wait together one is reported. Errors:
-  // FD_LIMIT, NETLINK_ERROR.
-  static absl::StatusOr<std::unique_ptr<LinkMonitor>> Start(Callback callback);
+  // returns. `receive_buffer`: bytes of events that may wait. Errors: FD_LIMIT,
+  // NETLINK_ERROR.
+  static absl::StatusOr<std::unique_ptr<LinkMonitor>> Start(
+      Callback callback, int receive_buffer = kReceiveBuffer);
   // Stops.
   ~LinkMonitor();
 
@@ -39,18 +42,21 @@ class LinkMonitor {
 
   // True when the host can send from `address`.
   bool Has(const encap::IpAddress& address) const;
+  // As AddressView::First().
+  encap::IpAddress First(uint32_t ifindex, encap::IpFamily family) const;
 
  private:
   LinkMonitor(NetlinkSocket events, NetlinkSocket requests, UniqueFd stop,
               Callback callback);
 
   void Run();
-  // Reads all that waits. False when events have been lost.
+  // Reads what waits, up to a limit. False when events have been lost.
   bool ReadEvents(std::vector<LinkEvent>& events);
   // Turns one message into events, and into a change of the view.
   void Take(const nlmsghdr* message, std::vector<LinkEvent>& events);
   void TakeLink(const nlmsghdr* message, std::vector<LinkEvent>& events);
   void TakeAddress(const nlmsghdr* message, std::vector<LinkEvent>& events);
+  void TakeRoute(const nlmsghdr* message, std::vector<LinkEvent>& events);
   absl::Status Reload();
 
   NetlinkSocket events_;
@@ -59,7 +65,7 @@ class LinkMonitor {
   const Callback callback_;
   std::vector<uint8_t> buffer_;
   mutable Mutex mu_;
-  std::set<LocalAddress> view_ ABSL_GUARDED_BY(mu_);
+  AddressView view_ ABSL_GUARDED_BY(mu_);
   std::thread thread_;
 };
 

@@ -22,7 +22,7 @@ struct CallbackFree {
   void operator()(nl_cb* cb) const { nl_cb_put(cb); }
 };
 
-struct Exchange {
+struct Answer {
   const std::function<void(const nlmsghdr*)>* on_message = nullptr;
   NetlinkReply reply;
   bool done = false;
@@ -48,7 +48,7 @@ std::string ExtendedAckText(const nlmsgerr* error) {
 }
 
 int OnMessage(nl_msg* message, void* argument) {
-  auto& exchange = *static_cast<Exchange*>(argument);
+  auto& exchange = *static_cast<Answer*>(argument);
   if (exchange.on_message != nullptr && *exchange.on_message) {
     (*exchange.on_message)(nlmsg_hdr(message));
   }
@@ -56,12 +56,12 @@ int OnMessage(nl_msg* message, void* argument) {
 }
 
 int OnDone(nl_msg*, void* argument) {
-  static_cast<Exchange*>(argument)->done = true;
+  static_cast<Answer*>(argument)->done = true;
   return NL_STOP;
 }
 
 int OnError(sockaddr_nl*, nlmsgerr* error, void* argument) {
-  auto& exchange = *static_cast<Exchange*>(argument);
+  auto& exchange = *static_cast<Answer*>(argument);
   exchange.reply.error = -error->error;
   exchange.reply.words = ExtendedAckText(error);
   exchange.done = true;
@@ -133,6 +133,9 @@ absl::StatusOr<NetlinkSocket> NetlinkSocket::Open() {
   }
   const int one = 1;
   setsockopt(socket.fd(), SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
+  // Lets a dump be limited to one interface (Linux 4.20).
+  setsockopt(socket.fd(), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &one,
+             sizeof(one));
   BoundWait(socket.fd());
   return socket;
 }
@@ -163,23 +166,43 @@ int NetlinkSocket::fd() const { return nl_socket_get_fd(socket_.get()); }
 NetlinkReply NetlinkSocket::Request(
     const NetlinkMessage& message,
     const std::function<void(const nlmsghdr*)>& on_message) {
-  Exchange exchange;
-  exchange.on_message = &on_message;
+  std::string why;
+  if (const auto reply = Exchange(message, on_message, why)) return *reply;
+  // What still comes would be taken for the answer to a later request.
+  absl::StatusOr<NetlinkSocket> fresh = Open();
+  if (!fresh.ok()) return {EIO, absl::StrCat(why, "; no new socket")};
+  *this = *std::move(fresh);
+  // The number of the request before would not be that of the new answer.
+  nlmsg_hdr(message.get())->nlmsg_seq = NL_AUTO_SEQ;
+  nlmsg_hdr(message.get())->nlmsg_pid = NL_AUTO_PORT;
+  if (const auto reply = Exchange(message, on_message, why)) return *reply;
+  return {EIO, why};
+}
+
+std::optional<NetlinkReply> NetlinkSocket::Exchange(
+    const NetlinkMessage& message,
+    const std::function<void(const nlmsghdr*)>& on_message, std::string& why) {
+  Answer answer;
+  answer.on_message = &on_message;
   const std::unique_ptr<nl_cb, CallbackFree> callbacks(
       nl_cb_alloc(NL_CB_DEFAULT));
   if (callbacks == nullptr) throw std::bad_alloc();
-  nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, OnMessage, &exchange);
-  nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, OnDone, &exchange);
-  nl_cb_set(callbacks.get(), NL_CB_FINISH, NL_CB_CUSTOM, OnDone, &exchange);
-  nl_cb_err(callbacks.get(), NL_CB_CUSTOM, OnError, &exchange);
+  nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, OnMessage, &answer);
+  nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, OnDone, &answer);
+  nl_cb_set(callbacks.get(), NL_CB_FINISH, NL_CB_CUSTOM, OnDone, &answer);
+  nl_cb_err(callbacks.get(), NL_CB_CUSTOM, OnError, &answer);
 
   int error = nl_send_auto(socket_.get(), message.get());
-  while (error >= 0 && !exchange.done) {
+  while (error >= 0 && !answer.done) {
     error = nl_recvmsgs(socket_.get(), callbacks.get());
   }
-  if (!exchange.done) exchange.reply = {EIO, nl_geterror(error)};
-  if (error == -NLE_DUMP_INTR) exchange.reply = {EAGAIN, nl_geterror(error)};
-  NetlinkReply& reply = exchange.reply;
+  NetlinkReply& reply = answer.reply;
+  if (error == -NLE_DUMP_INTR) {
+    reply = {EAGAIN, nl_geterror(error)};
+  } else if (!answer.done) {
+    why = nl_geterror(error);
+    return std::nullopt;
+  }
   if (reply.error == 0) {
     reply.words.clear();
   } else if (reply.words.empty()) {

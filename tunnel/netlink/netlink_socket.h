@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -69,7 +70,10 @@ class NetlinkSocket {
   int fd() const;
 
   // Sends, and waits for the answer; `on_message` sees each message of it. A
-  // dump during which something changed is EAGAIN: ask again.
+  // dump during which something changed is EAGAIN: ask again. When no answer
+  // comes, or one to another request (messages were lost), the socket is opened
+  // anew, by the calling thread, and the request sent once more; `on_message`
+  // may then see the begin of an answer twice. EIO when that fails too.
   NetlinkReply Request(
       const NetlinkMessage& message,
       const std::function<void(const nlmsghdr*)>& on_message = nullptr);
@@ -79,6 +83,11 @@ class NetlinkSocket {
     void operator()(nl_sock* socket) const;
   };
   explicit NetlinkSocket(nl_sock* socket) : socket_(socket) {}
+
+  // One attempt; nullopt: the answer is lost, and `why` says how.
+  std::optional<NetlinkReply> Exchange(
+      const NetlinkMessage& message,
+      const std::function<void(const nlmsghdr*)>& on_message, std::string& why);
 
   std::unique_ptr<nl_sock, Free> socket_;
 };

@@ -154,32 +154,30 @@ void Worker::RunCommands() {
 void Worker::Execute(const Command& command) {
   QueueContext& queue = *command.queue;
   switch (command.verb) {
-    case Verb::kAdd: {
-      epoll_event event{};
-      event.events = EPOLLIN;
-      event.data.u64 = reinterpret_cast<uint64_t>(&queue);
-      queue.parked = false;
-      queue.gone = ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, queue.queue->fd(),
-                               &event) != 0;
+    case Verb::kAdd:
+      queue.gone = false;
+      queue.parked = true;
+      Arm(queue, true);
       break;
-    }
     case Verb::kRemove:
-      if (!queue.gone)
-        ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, queue.queue->fd(), nullptr);
+      Arm(queue, false);
       break;
     case Verb::kUnpark:
-      if (queue.parked) Arm(queue, true);
+      Arm(queue, true);
       break;
   }
 }
 
+// A parked queue is out of the epoll set, not only masked: a device that goes
+// meanwhile is reported as an error however the mask is, again and again.
 void Worker::Arm(QueueContext& queue, bool readable) {
-  queue.parked = !readable;
-  if (queue.gone) return;
+  if (queue.gone || queue.parked == !readable) return;
   epoll_event event{};
-  if (readable) event.events = EPOLLIN;
+  event.events = EPOLLIN;
   event.data.u64 = reinterpret_cast<uint64_t>(&queue);
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, queue.queue->fd(), &event);
+  const int verb = readable ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
+  queue.gone = ::epoll_ctl(epoll_.get(), verb, queue.queue->fd(), &event) != 0;
+  queue.parked = !readable;
 }
 
 void Worker::Serve(QueueContext& queue) {
@@ -192,7 +190,7 @@ void Worker::Serve(QueueContext& queue) {
       Arm(queue, false);
       break;
     case Output::Result::kGone:
-      ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, queue.queue->fd(), nullptr);
+      Arm(queue, false);
       queue.gone = true;
       break;
   }
