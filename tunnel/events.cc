@@ -129,9 +129,13 @@ TunnelList EventBus::List() const {
   TunnelList list;
   list.epoch = epoch_;
   list.revision = revision_;
+  std::vector<std::string> etags;
   for (const auto& [name, entry] : entries_) {
-    if (!entry.deleted) list.tunnels.push_back(entry.view);
+    if (entry.deleted) continue;
+    list.tunnels.push_back(entry.view);
+    etags.push_back(entry.view.etag);
   }
+  list.etag = EtagOfAll(etags);
   return list;
 }
 

@@ -4,38 +4,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "tunnel/base/cpu.h"
 #include "tunnel/base/error.h"
+#include "tunnel/base/log.h"
 #include "tunnel/base/status_macros.h"
 
 namespace tunnel {
-namespace {
-
-constexpr uint32_t kFallbackUnderlayMtu =
-    1500;  // bytes, while there is no route
-
-std::string KeyText(const std::optional<uint32_t>& key) {
-  return key.has_value() ? absl::StrCat(*key) : "none";
-}
-
-absl::Status PairInUse(const EndpointKey& key, const Endpoint& holder) {
-  const std::string local = key.addresses.local.ToString();
-  const std::string remote = key.addresses.remote.ToString();
-  return MakeError(
-      Reason::kEndpointPairInUse,
-      absl::StrCat("local ", local, " remote ", remote, " input key ",
-                   KeyText(key.key), " protocol ",
-                   static_cast<int>(key.protocol), " belongs to tunnel \"",
-                   holder.name(),
-                   "\"; choose another pair or key, or delete that tunnel"),
-      {{"tunnel", holder.name()},
-       {"local", local},
-       {"remote", remote},
-       {"key", KeyText(key.key)}});
-}
-
-}  // namespace
-
 ManagerImpl::ManagerImpl(const TunnelManager::Options& options,
                          Platform& platform, size_t workers)
     : options_(options),
@@ -82,7 +57,36 @@ absl::StatusOr<ConfigSection> ManagerImpl::Enter(const CallContext& call,
   request.deadline = call.deadline;
   request.lock_timeout = options.lock_timeout;
   request.cancel = call.cancel;
+  request.times = call.lock_times;
   return lock_.Enter(request);
+}
+
+absl::StatusOr<ConfigSection> ManagerImpl::EnterToChange(
+    const CallContext& call, const ChangeOptions& options,
+    std::optional<ApplyResult>& replay) {
+  ASSIGN_OR_RETURN(ConfigSection section, Enter(call, options));
+  section.SetStep("check");
+  if (!options.request_id.empty()) {
+    ASSIGN_OR_RETURN(const ApplyResult* first,
+                     requests_.Find(section, options.request_id,
+                                    options.request_fingerprint));
+    if (first != nullptr) {
+      replay = *first;
+      replay->replayed = true;
+      for (ChangeResult& change : replay->changes) change.replayed = true;
+      return section;
+    }
+  }
+  RETURN_IF_ERROR(CheckNothingPending(section));
+  return section;
+}
+
+void ManagerImpl::Remember(const ConfigSection& section,
+                           const ChangeOptions& options,
+                           const ApplyResult& result) {
+  if (options.request_id.empty()) return;
+  requests_.Add(section,
+                {options.request_id, options.request_fingerprint, result});
 }
 
 absl::Status ManagerImpl::NotFound(absl::string_view name) const {
@@ -121,120 +125,24 @@ absl::Status ManagerImpl::CheckNotFailed(const TunnelRecord& tunnel) {
   if (!tunnel.failed) return absl::OkStatus();
   return MakeError(
       Reason::kInvalidState,
-      absl::StrCat(
-          "tunnel \"", tunnel.name(),
-          "\": its network device has been removed; delete the tunnel and "
-          "create it again"),
+      absl::StrCat("tunnel \"", tunnel.name(), "\": ", tunnel.failure),
       {{"name", tunnel.name()}});
 }
 
-absl::StatusOr<uint32_t> ManagerImpl::ResolveDevice(
-    const EndpointConfig& config) {
-  if (config.underlay_device.empty()) return 0;
-  const uint32_t ifindex = platform_.links.IndexOf(config.underlay_device);
-  if (ifindex == 0) {
-    return MakeError(
-        Reason::kDeviceNotFound,
-        absl::StrCat("underlay_device: no interface is named \"",
-                     config.underlay_device, "\"; ip link lists them"),
-        {{"device", config.underlay_device}});
-  }
-  return ifindex;
+TunFactory::Request ManagerImpl::TunRequest(
+    const EndpointConfig& config) const {
+  TunFactory::Request request;
+  request.name = config.name;
+  request.ethernet = config.encap.mode == encap::Mode::kGretap;
+  request.queues = config.queues == 0 ? pool_->size() : config.queues;
+  return request;
 }
 
-UnderlayState ManagerImpl::EvaluateUnderlay(const EndpointConfig& config,
-                                            uint32_t underlay_ifindex,
-                                            uint32_t own_ifindex) {
-  UnderlayState state;
-  const encap::EncapConfig& encap = config.encap;
-  const uint32_t overhead = encap::EncapOverhead(encap);
-  const absl::StatusOr<RouteInfo> route = platform_.links.RouteTo(
-      encap.remote, encap.local, underlay_ifindex, config.fwmark);
-  if (config.mtu.has_value()) {
-    state.effective_mtu = *config.mtu;
-    state.mtu_reason = absl::StrCat(*config.mtu, " (configured)");
-  } else {
-    const uint32_t underlay =
-        route.ok() && route->mtu != 0 ? route->mtu : kFallbackUnderlayMtu;
-    const uint32_t least = encap.local.is_v6() ? kMinMtuV6 : kMinMtuV4;
-    state.effective_mtu =
-        std::clamp(underlay > overhead ? underlay - overhead : least, least,
-                   kMaxMtu - overhead);
-    state.mtu_reason = absl::StrCat(
-        underlay,
-        route.ok() ? absl::StrCat(" (route via ", route->device, ")")
-                   : " (no route yet)",
-        " - ", overhead, " (outer headers)");
-  }
-  if (!platform_.links.IsLocalAddress(encap.local)) {
-    state.transmit_block = encap::DropReason::kNoRoute;
-    state.block_reason = absl::StrCat("local address ", encap.local.ToString(),
-                                      " is not on this host");
-  } else if (route.ok() && own_ifindex != 0 && route->ifindex == own_ifindex) {
-    state.transmit_block = encap::DropReason::kRecursion;
-    state.block_reason = absl::StrCat("the route to ", encap.remote.ToString(),
-                                      " leads into the tunnel itself");
-  }
-  return state;
-}
-
-absl::StatusOr<Wiring> ManagerImpl::Plan(const EndpointConfig& config,
-                                         uint32_t own_ifindex) {
-  Wiring wiring;
-  wiring.config = config;
-  ASSIGN_OR_RETURN(wiring.underlay_ifindex, ResolveDevice(config));
-  wiring.keys = EndpointKeys(config.encap, wiring.underlay_ifindex);
-  wiring.underlay =
-      EvaluateUnderlay(config, wiring.underlay_ifindex, own_ifindex);
-  return wiring;
-}
-
-absl::Status ManagerImpl::CheckPairFree(const ConfigSection& section,
-                                        const Wiring& wiring,
-                                        const Endpoint* self) const {
-  for (const EndpointKey& key : wiring.keys) {
-    const Endpoint* holder = table_.Holder(section, key);
-    if (holder != nullptr && holder != self) return PairInUse(key, *holder);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ManagerImpl::ReserveAndCommit(const ConfigSection& section,
-                                           const Wiring& wiring,
-                                           const Endpoint& owner) {
-  std::vector<EndpointKey> reserved;
-  absl::Status status;
-  for (const EndpointKey& key : wiring.keys) {
-    if (table_.Holder(section, key) == &owner) continue;  // kept from before
-    if (const Endpoint* holder = table_.Reserve(section, key, owner)) {
-      status = PairInUse(key, *holder);
-      break;
-    }
-    reserved.push_back(key);
-  }
-  if (status.ok()) status = section.CommitPoint();
-  if (status.ok()) return status;
-  for (const EndpointKey& key : reserved) table_.Release(section, key);
-  qsbr_.Wait();  // a worker may have met a reserved entry
-  table_.Reclaim(section);
-  return status;
-}
-
-absl::Status ManagerImpl::PrepareLink(const ConfigSection& section,
-                                      LinkChanges& link, const Wiring* from,
-                                      const Wiring& to) {
-  // A new device has MTU 1500, the kernel's queue length and no address.
-  static const EndpointConfig kNewDevice;
-  const EndpointConfig& old_config =
-      from == nullptr ? kNewDevice : from->config;
-  const uint32_t old_mtu =
-      from == nullptr ? 1500 : from->underlay.effective_mtu;
-  RETURN_IF_ERROR(link.SetMtu(old_mtu, to.underlay.effective_mtu));
-  RETURN_IF_ERROR(section.CheckInterrupt());
-  RETURN_IF_ERROR(
-      link.SetTxQueueLen(old_config.txqueuelen, to.config.txqueuelen));
-  RETURN_IF_ERROR(section.CheckInterrupt());
-  return link.SetAddresses(old_config.addresses, to.config.addresses);
+void ManagerImpl::LogIfError(const absl::Status& status,
+                             const std::string& tunnel, const char* what) {
+  if (status.ok()) return;
+  LogError(what,
+           {{"tunnel", tunnel}, {"cause", std::string(status.message())}});
 }
 
 TunnelView ManagerImpl::PlannedView(const Wiring& wiring) {
@@ -247,27 +155,14 @@ TunnelView ManagerImpl::PlannedView(const Wiring& wiring) {
   return view;
 }
 
-TunnelView ManagerImpl::View(const TunnelRecord& tunnel) {
-  const Wiring& wiring = tunnel.wiring;
-  TunnelView view = PlannedView(wiring);
-  view.ifindex = tunnel.endpoint->device().ifindex();
-  view.generation = tunnel.generation;
-  view.create_time = tunnel.create_time;
-  view.update_time = tunnel.update_time;
-  view.paused = tunnel.paused;
-  view.detached = tunnel.detached;
-  if (tunnel.failed) {
-    view.oper_state = OperState::kFailed;
-    view.oper_reason =
-        "the network device has been removed; delete the tunnel and create it "
-        "again";
-  } else if (!wiring.config.admin_up) {
+void ManagerImpl::SetOperState(const Wiring& wiring, TunnelView& view) {
+  if (!wiring.config.admin_up) {
     view.oper_state = OperState::kDown;
     view.oper_reason = "administratively down";
-  } else if (tunnel.detached) {
+  } else if (view.detached) {
     view.oper_state = OperState::kDetached;
     view.oper_reason = "detached by an operator";
-  } else if (tunnel.paused) {
+  } else if (view.paused) {
     view.oper_state = OperState::kPaused;
     view.oper_reason = "paused by an operator";
   } else if (wiring.underlay.transmit_block != encap::DropReason::kNone) {
@@ -276,7 +171,59 @@ TunnelView ManagerImpl::View(const TunnelRecord& tunnel) {
   } else {
     view.oper_state = OperState::kUp;
   }
+}
+
+TunnelView ManagerImpl::View(const TunnelRecord& tunnel) {
+  TunnelView view = PlannedView(tunnel.wiring);
+  view.ifindex = tunnel.endpoint->device().ifindex();
+  view.generation = tunnel.generation;
+  view.create_time = tunnel.create_time;
+  view.update_time = tunnel.update_time;
+  view.paused = tunnel.paused;
+  view.detached = tunnel.detached;
+  if (tunnel.failed) {
+    view.oper_state = OperState::kFailed;
+    view.oper_reason = tunnel.failure;
+  } else {
+    SetOperState(tunnel.wiring, view);
+  }
   return view;
+}
+
+TunnelView ManagerImpl::ViewAfter(const TransactionPart& part) {
+  if (part.action == ChangeAction::kDeleted) return View(*part.tunnel);
+  const TunnelRecord& tunnel =
+      part.tunnel != nullptr ? *part.tunnel : *part.made;
+  TunnelView view = PlannedView(part.next);
+  view.ifindex = tunnel.endpoint->device().ifindex();
+  view.generation = tunnel.generation + 1;
+  view.create_time = tunnel.create_time;
+  view.update_time = absl::Now();
+  view.paused = tunnel.paused;
+  view.detached = tunnel.detached;
+  SetOperState(part.next, view);
+  return view;
+}
+
+StoredTunnel ManagerImpl::Stored(const TunnelRecord& tunnel) {
+  StoredTunnel stored;
+  stored.config = tunnel.wiring.config;
+  stored.ifindex = tunnel.endpoint->device().ifindex();
+  stored.generation = tunnel.generation;
+  stored.create_time = tunnel.create_time;
+  stored.update_time = tunnel.update_time;
+  // A pause that ends by itself is over when the manager starts again.
+  stored.paused = tunnel.paused && !tunnel.resume_at.has_value();
+  stored.detached = tunnel.detached;
+  return stored;
+}
+
+std::string ManagerImpl::ConfigEtag(const ConfigSection&) const {
+  std::vector<std::string> etags;
+  etags.reserve(tunnels_.size());
+  for (const auto& [name, tunnel] : tunnels_)
+    etags.push_back(Etag(tunnel->wiring.config));
+  return EtagOfAll(etags);
 }
 
 void ManagerImpl::Commit(const ConfigSection& section, TunnelRecord& tunnel) {

@@ -1,8 +1,10 @@
 // ManagerImpl: the inside of TunnelManager. Nobody else includes this.
 //
-// Files: manager_impl.cc (start, end, shared parts), manager_create.cc,
-// manager_update.cc, manager_verbs.cc (delete, pause, resume, detach, attach),
-// manager_reconcile.cc (the underlay and timers), manager_reads.cc.
+// Files: manager_impl.cc (start, end, views), manager_plan.cc (what a change
+// would be), manager_transaction.cc (prepare, commit, execute),
+// manager_changes.cc (create, update, delete), manager_verbs.cc (pause, resume,
+// detach, attach), manager_apply.cc (many at once), manager_confirm.cc,
+// manager_restore.cc, manager_reconcile.cc (the underlay and timers).
 
 #ifndef TUNNEL_MANAGER_IMPL_H_
 #define TUNNEL_MANAGER_IMPL_H_
@@ -25,12 +27,14 @@
 #include "tunnel/endpoint/endpoint_table.h"
 #include "tunnel/events.h"
 #include "tunnel/path/worker_pool.h"
+#include "tunnel/request_log.h"
 #include "tunnel/rewire/link_changes.h"
 #include "tunnel/rewire/rewire.h"
 #include "tunnel/rewire/tunnel_record.h"
 #include "tunnel/sync/config_lock.h"
 #include "tunnel/sync/mutex.h"
 #include "tunnel/sync/qsbr.h"
+#include "tunnel/transaction.h"
 #include "tunnel/tunnel_manager.h"
 
 namespace tunnel {
@@ -66,6 +70,18 @@ class ManagerImpl {
                                       absl::string_view name,
                                       const ChangeOptions& options);
 
+  absl::StatusOr<ApplyResult> Apply(const CallContext& call,
+                                    const TunnelManager::EditAll& edit,
+                                    const ApplyOptions& options);
+  absl::StatusOr<ApplyResult> Confirm(const CallContext& call,
+                                      absl::string_view id);
+  absl::StatusOr<ApplyResult> Revert(const CallContext& call,
+                                     absl::string_view id,
+                                     const ChangeOptions& options);
+  absl::StatusOr<TunnelManager::RestoreReport> Restore(
+      const StoredState& state);
+  std::optional<PendingApply> Pending() const ABSL_LOCKS_EXCLUDED(pending_mu_);
+
   absl::StatusOr<StatsSnapshot> Stats(
       const std::vector<std::string>& names) const;
   absl::Status NotFound(absl::string_view name) const;
@@ -85,26 +101,29 @@ class ManagerImpl {
   // INVALID_STATE when the device of the tunnel has gone.
   static absl::Status CheckNotFailed(const TunnelRecord& tunnel);
   static TunnelView View(const TunnelRecord& tunnel);
+  // Of a tunnel whose device is there.
+  static void SetOperState(const Wiring& wiring, TunnelView& view);
+  // As View() will be once a part is done.
+  static TunnelView ViewAfter(const TransactionPart& part);
+  // What the store keeps of a tunnel.
+  static StoredTunnel Stored(const TunnelRecord& tunnel);
+  std::string ConfigEtag(const ConfigSection&) const;
   // Of a tunnel that is only planned: spec, MTU and overhead.
   static TunnelView PlannedView(const Wiring& wiring);
+  // Lock, repetition and confirmation, as they concern every change. `replay`
+  // gets the first outcome of a repetition.
+  absl::StatusOr<ConfigSection> EnterToChange(
+      const CallContext& call, const ChangeOptions& options,
+      std::optional<ApplyResult>& replay);
+  void Remember(const ConfigSection&, const ChangeOptions& options,
+                const ApplyResult& result);
   // Counts a committed change and tells readers and watchers.
   void Commit(const ConfigSection&, TunnelRecord& tunnel);
   // Tells them of a change of state that no operator asked for.
   void Announce(const ConfigSection&, const TunnelRecord& tunnel);
 
-  // ---- checks and preparation ----
+  // ---- what a change would be (manager_plan.cc) ----
   absl::StatusOr<uint32_t> ResolveDevice(const EndpointConfig& config);
-  absl::Status CheckPairFree(const ConfigSection& section, const Wiring& wiring,
-                             const Endpoint* self) const;
-  // Takes the pair and crosses the commit line; on an error the table is as it
-  // was.
-  absl::Status ReserveAndCommit(const ConfigSection& section,
-                                const Wiring& wiring, const Endpoint& owner);
-  absl::Status CheckNameFree(const ConfigSection&, const std::string& name);
-  absl::StatusOr<std::unique_ptr<TunnelRecord>> Build(
-      const ConfigSection& section, Wiring wiring);
-  absl::Status ChangeTo(const ConfigSection& section, TunnelRecord& tunnel,
-                        Wiring next, ChangeTiming& timing);
   // What routes and addresses say for this config; `own_ifindex` is the
   // tunnel's interface (0: not made yet).
   UnderlayState EvaluateUnderlay(const EndpointConfig& config,
@@ -112,18 +131,112 @@ class ManagerImpl {
                                  uint32_t own_ifindex);
   absl::StatusOr<Wiring> Plan(const EndpointConfig& config,
                               uint32_t own_ifindex);
+  // That only fields change which can be changed in place.
+  static absl::Status CheckFixedFields(const EndpointConfig& from,
+                                       const EndpointConfig& to);
+  absl::Status PlanCreate(const ConfigSection& section,
+                          const EndpointConfig& config, Transaction& tx);
+  absl::Status PlanUpdate(const ConfigSection& section, TunnelRecord& tunnel,
+                          const EndpointConfig& config, Transaction& tx);
+  // Deletions, creations and updates that lead to `desired`.
+  absl::Status PlanAll(const ConfigSection& section,
+                       const TunnelManager::Configs& desired, Transaction& tx);
+  absl::Status CheckConfigEtag(const ConfigSection& section,
+                               const std::string& wanted) const;
+  void PlanDelete(const ConfigSection& section, TunnelRecord& tunnel,
+                  Transaction& tx);
+  // That names are free, limits kept and endpoint keys unique once all parts
+  // are done.
+  absl::Status CheckEndState(const ConfigSection& section,
+                             const Transaction& tx) const;
+  absl::Status CheckNames(const Transaction& tx) const;
+  absl::Status CheckKeys(const ConfigSection& section,
+                         const Transaction& tx) const;
+
+  // ---- the walk of every change (manager_transaction.cc) ----
+  using Planner =
+      std::function<absl::Status(const ConfigSection&, Transaction&)>;
+  // Takes the lock, lets `plan` fill the transaction, and carries it out.
+  absl::StatusOr<ApplyResult> Run(const CallContext& call,
+                                  const ChangeOptions& options,
+                                  const Planner& plan);
+  // The same for one tunnel.
+  absl::StatusOr<ChangeResult> RunOne(const CallContext& call,
+                                      const ChangeOptions& options,
+                                      const Planner& plan);
+  // From the plan to the result, under a lock that is held.
+  absl::StatusOr<ApplyResult> Carry(const ConfigSection& section,
+                                    const ChangeOptions& options,
+                                    Transaction& tx);
+  absl::Status PreparePart(const ConfigSection& section, TransactionPart& part);
+  absl::Status PrepareCreate(const ConfigSection& section,
+                             TransactionPart& part);
+  absl::Status PrepareUpdate(const ConfigSection& section,
+                             TransactionPart& part);
   absl::Status PrepareLink(const ConfigSection& section, LinkChanges& link,
                            const Wiring* from, const Wiring& to);
+  // Takes the keys, crosses the commit line and makes the change durable. On an
+  // error the table and the store are as they were.
+  absl::Status ReserveAndCommit(const ConfigSection& section,
+                                const ChangeOptions& options, Transaction& tx);
+  absl::Status Reserve(const ConfigSection& section, const Transaction& tx,
+                       std::vector<EndpointKey>& reserved);
+  absl::Status Store(const ChangeOptions& options, Transaction& tx);
+  // Past the commit line; cannot fail.
+  void Execute(const ConfigSection& section, Transaction& tx);
+  void Finish(const ConfigSection& section, TransactionPart& part);
+  void Drop(const ConfigSection& section, TransactionPart& part);
+  TunFactory::Request TunRequest(const EndpointConfig& config) const;
+  static void LogIfError(const absl::Status& status, const std::string& tunnel,
+                         const char* what);
+
+  // ---- confirmation (manager_confirm.cc) ----
+  // `within`: goes back by itself after this long.
+  void SetPending(const ConfigSection&, std::optional<StoredPending> pending,
+                  const std::optional<std::chrono::milliseconds>& within)
+      ABSL_LOCKS_EXCLUDED(pending_mu_, reconcile_mu_);
+  absl::Status CheckNothingPending(const ConfigSection&) const
+      ABSL_LOCKS_EXCLUDED(pending_mu_);
+  absl::Status CheckPending(absl::string_view id) const
+      ABSL_LOCKS_EXCLUDED(pending_mu_);
+  absl::StatusOr<ApplyResult> RevertUnder(const ConfigSection& section,
+                                          const ChangeOptions& options);
+  // A no_op when what awaited confirmation is confirmed, or has time left.
+  absl::StatusOr<ApplyResult> RevertIfDue(const CallContext& call);
+  absl::Status PlanRevert(const ConfigSection& section, Transaction& tx);
+  void RevertExpired() ABSL_LOCKS_EXCLUDED(pending_mu_, reconcile_mu_);
+
+  // ---- what a store held (manager_restore.cc) ----
+  void SweepRemoved(const std::vector<StoredDevice>& removed);
+  absl::Status RestoreOne(const ConfigSection& section,
+                          const StoredTunnel& stored, Transaction& tx,
+                          bool& adopted);
+  absl::Status AlignLink(const ConfigSection& section, LinkChanges& link,
+                         uint32_t ifindex, const Wiring& wiring);
+  void EstablishRestored(const ConfigSection& section, Transaction& tx);
+  void KeepFailed(const ConfigSection& section, const StoredTunnel& stored,
+                  const absl::Status& why);
 
   // ---- the one-step verbs ----
   // Runs `step` on the tunnel past the commit line, unless `done` says that
-  // there is nothing to do.
-  absl::StatusOr<ChangeResult> Verb(
-      const CallContext& call, absl::string_view name,
-      const ChangeOptions& options,
-      const std::function<bool(const TunnelRecord&)>& done,
-      const std::function<void(const ConfigSection&, TunnelRecord&,
-                               ChangeTiming&)>& step);
+  // there is nothing to do. `mark` notes the new state; it is called for what
+  // is stored, and then for the tunnel.
+  struct OneStep {
+    std::function<bool(const TunnelRecord&)> done;
+    std::function<void(bool& paused, bool& detached)> mark;
+    std::function<void(const ConfigSection&, TunnelRecord&, ChangeTiming&)>
+        step;
+    // A pause that ends by itself is over when the daemon starts again.
+    bool durable = true;
+  };
+  absl::Status StoreVerb(const ChangeOptions& options,
+                         const TunnelRecord& tunnel, const OneStep& verb,
+                         ChangeResult result);
+  static ApplyResult Of(const ChangeResult& change);
+  absl::StatusOr<ChangeResult> Verb(const CallContext& call,
+                                    absl::string_view name,
+                                    const ChangeOptions& options,
+                                    const OneStep& verb);
 
   // ---- the underlay and timers (manager_reconcile.cc) ----
   void OnLinkEvent(const LinkEvent& event) ABSL_LOCKS_EXCLUDED(reconcile_mu_);
@@ -132,7 +245,6 @@ class ManagerImpl {
   void ReconcileAll();
   void ReconcileOne(const ConfigSection& section, TunnelRecord& tunnel);
   void FailRemoved(const std::set<uint32_t>& removed);
-  void RevertExpired() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
   void ResumeExpired() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
   // The loop calls RunTimers() at `when`, or before.
   void NoteTimer(std::chrono::steady_clock::time_point when)
@@ -148,7 +260,15 @@ class ManagerImpl {
   std::unique_ptr<WorkerPool> pool_;
   // By the holder of lock_ alone; the ConfigSection is the proof.
   std::map<std::string, std::unique_ptr<TunnelRecord>, std::less<>> tunnels_;
+  RequestLog requests_;
   size_t next_spread_ = 0;
+
+  mutable Mutex pending_mu_;  // leaf
+  // Written by the holder of lock_.
+  std::optional<StoredPending> pending_ ABSL_GUARDED_BY(pending_mu_);
+  std::chrono::steady_clock::time_point revert_at_ ABSL_GUARDED_BY(pending_mu_);
+  // Between two tries of a revert that fails.
+  std::chrono::milliseconds revert_retry_ ABSL_GUARDED_BY(pending_mu_){1000};
 
   Mutex reconcile_mu_;  // leaf
   CondVar reconcile_cv_;

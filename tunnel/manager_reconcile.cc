@@ -109,6 +109,9 @@ void ManagerImpl::FailRemoved(const std::set<uint32_t>& removed) {
     tunnel::Detach(*section, path(), tunnel->wiring.keys);
     qsbr_.Wait();
     tunnel->failed = true;
+    tunnel->failure =
+        "the network device has been removed; delete the tunnel and create it "
+        "again";
     Announce(*section, *tunnel);
   }
 }
@@ -160,8 +163,12 @@ void ManagerImpl::ReconcileOne(const ConfigSection& section,
     next.variant =
         BuildVariant(*tunnel.endpoint, next, wiring.variant->contexts);
     ChangeTiming timing;
-    ExecuteRewire(section, path(), tunnel, std::move(next),
-                  RewirePlan::kPublish, timing);
+    RewireItem item;
+    item.tunnel = &tunnel;
+    item.next = &next;
+    item.plan = RewirePlan::kPublish;
+    item.timing = &timing;
+    ExecuteRewire(section, path(), std::span(&item, 1));
   }
   Announce(section, tunnel);
 }

@@ -83,7 +83,7 @@ std::vector<FieldText> FieldTexts(const EndpointConfig& config) {
   const encap::EncapConfig& e = config.encap;
   return {
       {"mode", std::string(ModeName(e.mode))},
-      {"local", NonEmpty(e.local.ToString())},
+      {"local", NonEmpty(LocalText(config))},
       {"remote", NonEmpty(e.remote.ToString())},
       {"checksum", BoolText(e.checksum)},
       {"sequence", BoolText(e.sequence)},
@@ -145,6 +145,11 @@ void DiffKeys(const encap::EncapConfig& from, const encap::EncapConfig& to,
 
 }  // namespace
 
+std::string LocalText(const EndpointConfig& config) {
+  if (config.local_device.empty()) return config.encap.local.ToString();
+  return absl::StrCat("dev:", config.local_device);
+}
+
 std::string Etag(const EndpointConfig& config) {
   TextHash hash;
   hash.AddItem(config.name);
@@ -155,6 +160,12 @@ std::string Etag(const EndpointConfig& config) {
     hash.AddItem(key);
     hash.AddItem(value);
   }
+  return absl::StrCat("\"", hash.Hex(), "\"");
+}
+
+std::string EtagOfAll(const std::vector<std::string>& etags) {
+  TextHash hash;
+  for (const std::string& etag : etags) hash.AddItem(etag);
   return absl::StrCat("\"", hash.Hex(), "\"");
 }
 

@@ -19,8 +19,11 @@
 namespace tunnel {
 
 struct EndpointConfig {
-  std::string name;             // interface name, 1 to 15 bytes
-  encap::EncapConfig encap;     // mode, addresses, keys, ttl, ...
+  std::string name;          // interface name, 1 to 15 bytes
+  encap::EncapConfig encap;  // mode, addresses, keys, ttl, ...
+  // Not empty: the local address is the first global one of this interface, of
+  // the family of encap.remote, and encap.local is no address.
+  std::string local_device;
   std::optional<uint32_t> mtu;  // bytes; nullopt: from the underlay route
   std::string underlay_device;  // "" : any
   uint32_t fwmark = 0;          // 0: none
@@ -33,6 +36,9 @@ struct EndpointConfig {
   friend bool operator==(const EndpointConfig&,
                          const EndpointConfig&) = default;
 };
+
+// What `local` is as text: the address, or "dev:eth0".
+std::string LocalText(const EndpointConfig& config);
 
 // Limits that Validate() enforces and the documentation states.
 inline constexpr size_t kMaxNameLength = 15;
@@ -53,7 +59,9 @@ inline constexpr size_t kMaxLabelBytes = 256;  // key plus value
 //                    which the kernel keeps for itself
 //   mtu              from kMinMtuV6 where the mode carries IPv6 alone or an
 //                    address is IPv6, else from kMinMtuV4
-//   underlay_device  any name of an interface, but not the tunnel itself
+//   local_device, underlay_device
+//                    any name of an interface, but not the tunnel itself; an
+//                    address and an interface as local are one too many
 //   addresses        unicast, each once, of a family that the mode carries
 //   labels           keys of A-Z a-z 0-9 _ . - /; values UTF-8 without control
 //                    characters
@@ -61,6 +69,9 @@ absl::Status Validate(const EndpointConfig& config);
 
 // Version of the spec, `"` quoted, equal exactly for equal configs of one name.
 std::string Etag(const EndpointConfig& config);
+
+// Version of many configs, given their etags in the order of their names.
+std::string EtagOfAll(const std::vector<std::string>& etags);
 
 // One field that differs. Values in the words of the command line: "gre",
 // "inherit", "auto", "true"; "none" for what is absent; lists joined by ",".

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "tunnel/base/fault.h"
 #include "tunnel/rewire/timed.h"
@@ -10,58 +11,146 @@
 namespace tunnel {
 namespace {
 
-std::vector<EndpointKey> Without(const std::vector<EndpointKey>& from,
-                                 const std::vector<EndpointKey>& keys) {
-  std::vector<EndpointKey> rest;
-  std::copy_if(from.begin(), from.end(), std::back_inserter(rest),
-               [&](const EndpointKey& key) {
-                 return std::find(keys.begin(), keys.end(), key) == keys.end();
-               });
-  return rest;
+using Kind = RewireItem::Kind;
+using Span = ChangeTiming::Span;
+
+bool Contains(const std::vector<EndpointKey>& keys, const EndpointKey& key) {
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
-void PublishOnly(const ConfigSection& section, const Datapath& path,
-                 TunnelRecord& tunnel, Wiring& next, ChangeTiming& timing) {
-  std::swap(tunnel.wiring, next);
-  if (!tunnel.detached) {
-    Timed(timing.attach, [&] {
-      Attach(section, path, tunnel.wiring.keys, *tunnel.wiring.variant);
-    });
-    if (!tunnel.paused)
-      Timed(timing.resume, [&] { Resume(section, path, tunnel); });
+// One change of any number of tunnels: the steps of ExecuteRewire(), in order.
+class Change {
+ public:
+  Change(const ConfigSection& section, const Datapath& path,
+         std::span<const RewireItem> items)
+      : section_(section), path_(path), items_(items) {
+    for (const RewireItem& item : items) {
+      drops_.push_back(TotalDrops(*item.tunnel->endpoint));
+      if (Stops(item)) stopped_.push_back(item.tunnel);
+    }
   }
-  path.qsbr.Wait();  // no worker has the old variant any more
-}
 
-void AllSixSteps(const ConfigSection& section, const Datapath& path,
-                 TunnelRecord& tunnel, Wiring& next, ChangeTiming& timing) {
-  if (FaultActive(Fault::kPublishBeforePause)) {
-    tunnel.endpoint->output().Publish(next.variant.get());
-    path.qsbr.Wait();
+  void Run() {
+    Stop();
+    TurnOver();
+    Start();
+    // Workers may still hold old variants and entries.
+    path_.qsbr.Wait();
+    path_.table.Reclaim(section_);
+    for (size_t i = 0; i < items_.size(); ++i) {
+      items_[i].timing->packets_dropped =
+          TotalDrops(*items_[i].tunnel->endpoint) - drops_[i];
+    }
   }
-  Timed(timing.pause, [&] { Pause(section, path, tunnel); });
-  Timed(timing.disestablish, [&] { Disestablish(section, path, tunnel); });
-  const std::vector<EndpointKey> given_back =
-      Without(tunnel.wiring.keys, next.keys);
-  Timed(timing.detach, [&] {
-    Detach(section, path, tunnel.wiring.keys);
-    for (const EndpointKey& key : given_back) path.table.Release(section, key);
-  });
-  // No worker sends for the tunnel now, so its numbers can be carried over.
-  next.variant->contexts->ContinueOutputOf(*tunnel.wiring.variant->contexts);
-  std::swap(tunnel.wiring, next);
-  if (!tunnel.detached) {
-    Timed(timing.attach, [&] {
-      Attach(section, path, tunnel.wiring.keys, *tunnel.wiring.variant);
+
+ private:
+  // Output stops and the table lets go of it.
+  static bool Stops(const RewireItem& item) {
+    return item.kind == Kind::kRemove ||
+           (item.kind == Kind::kChange && item.plan == RewirePlan::kRewire);
+  }
+  static bool Stays(const RewireItem& item) {
+    return item.kind != Kind::kRemove;
+  }
+
+  // Runs `step` on the items that `which` chooses; each of them gets the time
+  // of the whole.
+  template <typename Which, typename Step>
+  void Phase(Span ChangeTiming::*span, Which&& which, Step&& step) {
+    Span time;
+    Timed(time, [&] {
+      for (const RewireItem& item : items_) {
+        if (which(item)) step(item);
+      }
     });
-    Timed(timing.establish, [&] { Establish(section, path, tunnel); });
-    if (!tunnel.paused)
-      Timed(timing.resume, [&] { Resume(section, path, tunnel); });
+    for (const RewireItem& item : items_) {
+      if (which(item)) item.timing->*span = time;
+    }
   }
-  // Receivers may still hold the old variant and entries.
-  path.qsbr.Wait();
-  path.table.Reclaim(section);
-}
+
+  void Stop() {
+    if (stopped_.empty()) return;
+    if (FaultActive(Fault::kPublishBeforePause)) PublishTooEarly();
+    Span time;
+    Timed(time, [&] { Pause(section_, path_, stopped_); });
+    for (const RewireItem& item : items_) {
+      if (Stops(item)) item.timing->pause = time;
+    }
+    Phase(&ChangeTiming::disestablish, Stops, [&](const RewireItem& item) {
+      Disestablish(section_, path_, *item.tunnel);
+    });
+    Phase(&ChangeTiming::detach, Stops, [&](const RewireItem& item) {
+      Detach(section_, path_, item.tunnel->wiring.keys);
+      GiveBack(item);
+    });
+  }
+
+  void PublishTooEarly() {
+    for (const RewireItem& item : items_) {
+      if (item.kind == Kind::kChange && Stops(item))
+        item.tunnel->endpoint->output().Publish(item.next->variant.get());
+    }
+    path_.qsbr.Wait();
+  }
+
+  void GiveBack(const RewireItem& item) {
+    for (const EndpointKey& key : item.tunnel->wiring.keys) {
+      if (item.kind == Kind::kChange && Contains(item.next->keys, key))
+        continue;
+      path_.table.Release(section_, key);
+    }
+  }
+
+  // The wirings change places. No worker sends for a stopped tunnel now, so its
+  // numbers can be carried over.
+  void TurnOver() {
+    for (const RewireItem& item : items_) {
+      if (item.kind == Kind::kChange) {
+        Wiring& now = item.tunnel->wiring;
+        if (Stops(item)) {
+          item.next->variant->contexts->ContinueOutputOf(
+              *now.variant->contexts);
+        }
+        std::swap(now, *item.next);
+      }
+      if (!Stays(item)) continue;
+      // What another tunnel has just given back; the others are held already.
+      for (const EndpointKey& key : item.tunnel->wiring.keys)
+        path_.table.Reserve(section_, key, *item.tunnel->endpoint);
+    }
+  }
+
+  void Start() {
+    const auto attached = [](const RewireItem& item) {
+      return Stays(item) && !item.tunnel->detached;
+    };
+    Phase(&ChangeTiming::attach, attached, [&](const RewireItem& item) {
+      const Wiring& wiring = item.tunnel->wiring;
+      Attach(section_, path_, wiring.keys, *wiring.variant);
+    });
+    Phase(
+        &ChangeTiming::establish,
+        [&](const RewireItem& item) {
+          return attached(item) &&
+                 (item.kind == Kind::kEstablish || Stops(item));
+        },
+        [&](const RewireItem& item) {
+          Establish(section_, path_, *item.tunnel);
+        });
+    Phase(
+        &ChangeTiming::resume,
+        [&](const RewireItem& item) {
+          return attached(item) && !item.tunnel->paused;
+        },
+        [&](const RewireItem& item) { Resume(section_, path_, *item.tunnel); });
+  }
+
+  const ConfigSection& section_;
+  const Datapath& path_;
+  const std::span<const RewireItem> items_;
+  std::vector<TunnelRecord*> stopped_;
+  std::vector<uint64_t> drops_;
+};
 
 }  // namespace
 
@@ -75,40 +164,8 @@ RewirePlan PlanRewire(const Wiring& from, const Wiring& to) {
 }
 
 void ExecuteRewire(const ConfigSection& section, const Datapath& path,
-                   TunnelRecord& tunnel, Wiring next, RewirePlan plan,
-                   ChangeTiming& timing) {
-  const uint64_t drops = TotalDrops(*tunnel.endpoint);
-  if (plan == RewirePlan::kPublish) {
-    PublishOnly(section, path, tunnel, next, timing);
-  } else {
-    AllSixSteps(section, path, tunnel, next, timing);
-  }
-  timing.packets_dropped = TotalDrops(*tunnel.endpoint) - drops;
-  // `next` now holds the old wiring; its variant is freed here, after the wait.
-}
-
-void ExecuteEstablish(const ConfigSection& section, const Datapath& path,
-                      TunnelRecord& tunnel, ChangeTiming& timing) {
-  Timed(timing.attach, [&] {
-    Attach(section, path, tunnel.wiring.keys, *tunnel.wiring.variant);
-  });
-  Timed(timing.establish, [&] { Establish(section, path, tunnel); });
-  Timed(timing.resume, [&] { Resume(section, path, tunnel); });
-}
-
-void ExecuteRemove(const ConfigSection& section, const Datapath& path,
-                   TunnelRecord& tunnel, ChangeTiming& timing) {
-  const uint64_t drops = TotalDrops(*tunnel.endpoint);
-  Timed(timing.pause, [&] { Pause(section, path, tunnel); });
-  Timed(timing.disestablish, [&] { Disestablish(section, path, tunnel); });
-  Timed(timing.detach, [&] {
-    Detach(section, path, tunnel.wiring.keys);
-    for (const EndpointKey& key : tunnel.wiring.keys)
-      path.table.Release(section, key);
-    path.qsbr.Wait();
-    path.table.Reclaim(section);
-  });
-  timing.packets_dropped = TotalDrops(*tunnel.endpoint) - drops;
+                   std::span<const RewireItem> items) {
+  Change(section, path, items).Run();
 }
 
 std::unique_ptr<Variant> BuildVariant(Endpoint& endpoint, const Wiring& wiring,

@@ -3,6 +3,9 @@
 #ifndef TUNNEL_REWIRE_REWIRE_H_
 #define TUNNEL_REWIRE_REWIRE_H_
 
+#include <memory>
+#include <span>
+
 #include "tunnel/endpoint/endpoint_config.h"
 #include "tunnel/rewire/steps.h"
 #include "tunnel/rewire/tunnel_record.h"
@@ -20,22 +23,30 @@ enum class RewirePlan {
 // addresses, output key, mark and sequence setting.
 RewirePlan PlanRewire(const Wiring& from, const Wiring& to);
 
-// Past the commit line: turns the tunnel to `next`, whose keys are reserved and
-// whose variant is built, and frees what it replaces. Keys that `next` does not
-// have are given back. Cannot fail. The time of each step goes into `timing`.
+// One tunnel of a change.
+struct RewireItem {
+  enum class Kind {
+    kEstablish,  // the first time: its wiring is set
+    kChange,     // turns to `next`
+    kRemove,     // for good: afterwards no worker knows of it
+  };
+  Kind kind = Kind::kChange;
+  TunnelRecord* tunnel = nullptr;
+  // kChange: the wiring to turn to, its variant built; afterwards it holds the
+  // old wiring.
+  Wiring* next = nullptr;
+  RewirePlan plan = RewirePlan::kRewire;
+  ChangeTiming* timing = nullptr;
+};
+
+// Past the commit line: runs each step for all items before the next one, so
+// that one grace period serves them all and tunnels may swap their endpoints. A
+// key that a tunnel is to have and nobody else gives up in `items` is reserved;
+// keys that are no longer wanted are given back. Cannot fail. When it returns,
+// no worker uses what was replaced or removed. `timing` gets the time of each
+// step of the whole change that the item took part in.
 void ExecuteRewire(const ConfigSection& section, const Datapath& path,
-                   TunnelRecord& tunnel, Wiring next, RewirePlan plan,
-                   ChangeTiming& timing);
-
-// First establishment of a tunnel whose wiring is set and whose keys are
-// reserved.
-void ExecuteEstablish(const ConfigSection& section, const Datapath& path,
-                      TunnelRecord& tunnel, ChangeTiming& timing);
-
-// Takes the tunnel out for good: afterwards no worker knows of it, and the
-// record may be destroyed.
-void ExecuteRemove(const ConfigSection& section, const Datapath& path,
-                   TunnelRecord& tunnel, ChangeTiming& timing);
+                   std::span<const RewireItem> items);
 
 // A tunnel's variant with its blocks, for `wiring`; `contexts` are shared with
 // it.

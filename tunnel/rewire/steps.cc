@@ -3,10 +3,18 @@
 namespace tunnel {
 
 void Pause(const ConfigSection& section, const Datapath& path,
-           TunnelRecord& tunnel) {
+           std::span<TunnelRecord* const> tunnels) {
   section.SetStep("pause");
-  tunnel.endpoint->output().Publish(nullptr);
+  for (TunnelRecord* tunnel : tunnels) {
+    tunnel->endpoint->output().Publish(nullptr);
+  }
   path.qsbr.Wait();
+}
+
+void Pause(const ConfigSection& section, const Datapath& path,
+           TunnelRecord& tunnel) {
+  TunnelRecord* const one = &tunnel;
+  Pause(section, path, std::span(&one, 1));
 }
 
 void Disestablish(const ConfigSection& section, const Datapath& path,

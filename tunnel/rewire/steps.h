@@ -13,6 +13,7 @@
 #define TUNNEL_REWIRE_STEPS_H_
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "tunnel/endpoint/endpoint_table.h"
@@ -30,8 +31,11 @@ struct Datapath {
   Qsbr& qsbr;
 };
 
-// When it returns, no packet of the tunnel begins its way out until Resume().
-// What waits in the device queue stays there.
+// When it returns, no packet of these tunnels begins its way out until
+// Resume(). What waits in the device queues stays there. One grace period
+// serves all.
+void Pause(const ConfigSection& section, const Datapath& path,
+           std::span<TunnelRecord* const> tunnels);
 void Pause(const ConfigSection& section, const Datapath& path,
            TunnelRecord& tunnel);
 

@@ -51,8 +51,10 @@ struct TunnelRecord {
   bool paused = false;
   std::optional<std::chrono::steady_clock::time_point> resume_at;
   bool detached = false;
-  // The device has been removed from the system.
+  // It has no device: it was removed, or could not be brought back. `failure`
+  // says why and what to do.
   bool failed = false;
+  std::string failure;
 
   uint64_t generation = 0;
   absl::Time create_time;

@@ -1,0 +1,304 @@
+// The walk of every change: plan, check, prepare, commit, execute.
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "tunnel/base/clock.h"
+#include "tunnel/base/error.h"
+#include "tunnel/base/log.h"
+#include "tunnel/base/status_macros.h"
+#include "tunnel/manager_impl.h"
+
+namespace tunnel {
+namespace {
+
+void SortByName(ApplyResult& result) {
+  std::stable_sort(result.changes.begin(), result.changes.end(),
+                   [](const ChangeResult& a, const ChangeResult& b) {
+                     return a.tunnel.config.name < b.tunnel.config.name;
+                   });
+}
+
+}  // namespace
+
+absl::StatusOr<ApplyResult> ManagerImpl::Run(const CallContext& call,
+                                             const ChangeOptions& options,
+                                             const Planner& plan) {
+  std::optional<ApplyResult> replay;
+  ASSIGN_OR_RETURN(const ConfigSection section,
+                   EnterToChange(call, options, replay));
+  if (replay.has_value()) return *std::move(replay);
+  const SteadyTime start = SteadyNow();
+  Transaction tx;
+  RETURN_IF_ERROR(plan(section, tx));
+  ASSIGN_OR_RETURN(ApplyResult result, Carry(section, options, tx));
+  result.lock_hold = Since(start);
+  return result;
+}
+
+absl::StatusOr<ChangeResult> ManagerImpl::RunOne(const CallContext& call,
+                                                 const ChangeOptions& options,
+                                                 const Planner& plan) {
+  ASSIGN_OR_RETURN(ApplyResult result, Run(call, options, plan));
+  return std::move(result.changes.front());
+}
+
+absl::StatusOr<ApplyResult> ManagerImpl::Carry(const ConfigSection& section,
+                                               const ChangeOptions& options,
+                                               Transaction& tx) {
+  ApplyResult result;
+  if (tx.parts.empty()) {
+    if (tx.untouched.has_value()) result = Of(*tx.untouched);
+    result.no_op = true;
+    result.validated_only = options.validate_only;
+    if (!options.validate_only) Remember(section, options, result);
+  } else {
+    RETURN_IF_ERROR(CheckEndState(section, tx));
+    if (!options.validate_only) {
+      section.SetStep("prepare");
+      for (TransactionPart& part : tx.parts)
+        RETURN_IF_ERROR(PreparePart(section, part));
+      RETURN_IF_ERROR(ReserveAndCommit(section, options, tx));
+      Execute(section, tx);
+    }
+    result.validated_only = options.validate_only;
+    for (TransactionPart& part : tx.parts) {
+      part.result.action = part.action;
+      part.result.validated_only = options.validate_only;
+      if (options.validate_only && part.action != ChangeAction::kDeleted) {
+        part.result.tunnel = PlannedView(part.next);
+        if (part.action == ChangeAction::kCreated)
+          part.result.tunnel.oper_reason = "not created: validate_only";
+      } else if (options.validate_only) {
+        part.result.tunnel = View(*part.tunnel);
+      }
+      result.changes.push_back(std::move(part.result));
+    }
+  }
+  result.lock_wait = section.lock_wait();
+  for (ChangeResult& change : result.changes)
+    change.timing.lock_wait = section.lock_wait();
+  SortByName(result);
+  result.etag = ConfigEtag(section);
+  result.pending = Pending();
+  if (!tx.parts.empty() && !options.validate_only)
+    Remember(section, options, result);
+  return result;
+}
+
+absl::Status ManagerImpl::PreparePart(const ConfigSection& section,
+                                      TransactionPart& part) {
+  RETURN_IF_ERROR(section.CheckInterrupt());
+  const SteadyTime start = SteadyNow();
+  absl::Status status;
+  if (part.action == ChangeAction::kCreated) {
+    status = PrepareCreate(section, part);
+  } else if (part.action == ChangeAction::kUpdated) {
+    status = PrepareUpdate(section, part);
+  }
+  part.result.timing.prepare = Since(start);
+  return status;
+}
+
+// The record with its device and link settings.
+absl::Status ManagerImpl::PrepareCreate(const ConfigSection& section,
+                                        TransactionPart& part) {
+  const EndpointConfig& config = part.next.config;
+  const size_t workers = pool_->size();
+  ASSIGN_OR_RETURN(std::unique_ptr<TunDevice> device,
+                   platform_.tun.Open(TunRequest(config)));
+  auto tunnel = std::make_unique<TunnelRecord>();
+  tunnel->spread = next_spread_++;
+  tunnel->create_time = absl::Now();
+  if (part.origin.has_value()) {
+    tunnel->create_time = part.origin->create_time;
+    tunnel->generation = part.origin->generation;
+    tunnel->paused = part.origin->paused;
+    tunnel->detached = part.origin->detached;
+  }
+  tunnel->endpoint =
+      std::make_unique<Endpoint>(config.name, std::move(device), workers);
+  part.made = std::move(tunnel);
+  Endpoint& endpoint = *part.made->endpoint;
+  const uint32_t ifindex = endpoint.device().ifindex();
+  part.link = std::make_unique<LinkChanges>(platform_.links, ifindex);
+  RETURN_IF_ERROR(PrepareLink(section, *part.link, nullptr, part.next));
+  RETURN_IF_ERROR(section.CheckInterrupt());
+  RETURN_IF_ERROR(part.link->SetUp(false, config.admin_up));
+  // The interface is up now: its own routes count.
+  part.next.underlay =
+      EvaluateUnderlay(config, part.next.underlay_ifindex, ifindex);
+  part.next.variant = BuildVariant(endpoint, part.next,
+                                   std::make_shared<FlowContexts>(workers));
+  return absl::OkStatus();
+}
+
+absl::Status ManagerImpl::PrepareUpdate(const ConfigSection& section,
+                                        TransactionPart& part) {
+  TunnelRecord& tunnel = *part.tunnel;
+  Endpoint& endpoint = *tunnel.endpoint;
+  part.next.variant =
+      BuildVariant(endpoint, part.next,
+                   part.plan == RewirePlan::kPublish
+                       ? tunnel.wiring.variant->contexts
+                       : std::make_shared<FlowContexts>(pool_->size()));
+  part.link = std::make_unique<LinkChanges>(platform_.links,
+                                            endpoint.device().ifindex());
+  RETURN_IF_ERROR(PrepareLink(section, *part.link, &tunnel.wiring, part.next));
+  // Up can fail, so it comes before the commit line; down takes routes with it
+  // that no way back could restore, so it comes after.
+  if (!part.next.config.admin_up) return absl::OkStatus();
+  return part.link->SetUp(tunnel.wiring.config.admin_up, true);
+}
+
+absl::Status ManagerImpl::PrepareLink(const ConfigSection& section,
+                                      LinkChanges& link, const Wiring* from,
+                                      const Wiring& to) {
+  // A new device has MTU 1500, the kernel's queue length and no address.
+  static const EndpointConfig kNewDevice;
+  const EndpointConfig& old_config =
+      from == nullptr ? kNewDevice : from->config;
+  const uint32_t old_mtu =
+      from == nullptr ? 1500 : from->underlay.effective_mtu;
+  RETURN_IF_ERROR(link.SetMtu(old_mtu, to.underlay.effective_mtu));
+  RETURN_IF_ERROR(section.CheckInterrupt());
+  RETURN_IF_ERROR(
+      link.SetTxQueueLen(old_config.txqueuelen, to.config.txqueuelen));
+  RETURN_IF_ERROR(section.CheckInterrupt());
+  return link.SetAddresses(old_config.addresses, to.config.addresses);
+}
+
+absl::Status ManagerImpl::ReserveAndCommit(const ConfigSection& section,
+                                           const ChangeOptions& options,
+                                           Transaction& tx) {
+  std::vector<EndpointKey> reserved;
+  absl::Status status = Reserve(section, tx, reserved);
+  if (status.ok()) status = section.CommitPoint();
+  if (status.ok()) status = Store(options, tx);
+  if (status.ok()) return status;
+  for (const EndpointKey& key : reserved) table_.Release(section, key);
+  qsbr_.Wait();  // a worker may have met a reserved entry
+  table_.Reclaim(section);
+  return status;
+}
+
+// Keys that nobody has. Those that a tunnel of the transaction gives up change
+// hands past the commit line.
+absl::Status ManagerImpl::Reserve(const ConfigSection& section,
+                                  const Transaction& tx,
+                                  std::vector<EndpointKey>& reserved) {
+  for (const TransactionPart& part : tx.parts) {
+    const Endpoint* owner = part.tunnel != nullptr ? part.tunnel->endpoint.get()
+                            : part.made != nullptr ? part.made->endpoint.get()
+                                                   : nullptr;
+    for (const EndpointKey& key : part.next.keys) {
+      if (table_.Holder(section, key) != nullptr) continue;
+      table_.Reserve(section, key, *owner);
+      reserved.push_back(key);
+    }
+  }
+  return section.CheckInterrupt();
+}
+
+absl::Status ManagerImpl::Store(const ChangeOptions& options, Transaction& tx) {
+  if (options_.store == nullptr) return absl::OkStatus();
+  StoreCommit commit;
+  ApplyResult result;
+  for (TransactionPart& part : tx.parts) {
+    const TunnelRecord& tunnel =
+        part.tunnel != nullptr ? *part.tunnel : *part.made;
+    if (part.action == ChangeAction::kDeleted) {
+      commit.removed.push_back(
+          {part.name, tunnel.endpoint->device().ifindex(),
+           tunnel.wiring.config.encap.mode == encap::Mode::kGretap});
+    } else {
+      StoredTunnel stored = Stored(tunnel);
+      stored.config = part.next.config;
+      ++stored.generation;
+      stored.update_time = absl::Now();
+      commit.put.push_back(std::move(stored));
+    }
+    result.changes.push_back(part.result);
+    result.changes.back().action = part.action;
+    result.changes.back().tunnel = ViewAfter(part);
+  }
+  if (!options.request_id.empty()) {
+    SortByName(result);
+    commit.request = {options.request_id, options.request_fingerprint, result};
+  }
+  commit.set_pending = tx.set_pending;
+  commit.pending = tx.pending;
+  return options_.store->Commit(commit);
+}
+
+void ManagerImpl::Execute(const ConfigSection& section, Transaction& tx) {
+  std::vector<RewireItem> items;
+  for (TransactionPart& part : tx.parts) {
+    RewireItem item;
+    item.timing = &part.result.timing;
+    item.plan = part.plan;
+    if (part.link != nullptr) part.link->Keep();
+    if (part.action == ChangeAction::kCreated) {
+      item.kind = RewireItem::Kind::kEstablish;
+      item.tunnel = part.made.get();
+      part.made->wiring = std::move(part.next);
+    } else if (part.action == ChangeAction::kUpdated) {
+      item.kind = RewireItem::Kind::kChange;
+      item.tunnel = part.tunnel;
+      item.next = &part.next;
+    } else {
+      item.kind = RewireItem::Kind::kRemove;
+      item.tunnel = part.tunnel;
+      part.result.tunnel = View(*part.tunnel);
+    }
+    items.push_back(item);
+  }
+  ExecuteRewire(section, path(), items);
+  if (tx.set_pending)
+    SetPending(section, std::move(tx.pending), tx.confirm_within);
+  // A name may leave and come in one transaction.
+  for (TransactionPart& part : tx.parts) {
+    if (part.action == ChangeAction::kDeleted) Drop(section, part);
+  }
+  for (TransactionPart& part : tx.parts) {
+    if (part.action != ChangeAction::kDeleted) Finish(section, part);
+  }
+}
+
+void ManagerImpl::Drop(const ConfigSection&, TransactionPart& part) {
+  const StoredDevice device{
+      part.name, part.tunnel->endpoint->device().ifindex(),
+      part.tunnel->wiring.config.encap.mode == encap::Mode::kGretap};
+  if (options_.store != nullptr) {
+    LogIfError(part.tunnel->endpoint->device().SetPersistent(false), part.name,
+               "the device could not be given up");
+  }
+  tunnels_.erase(part.name);  // the device goes with it
+  part.tunnel = nullptr;
+  bus_.Remove(part.name);
+  if (options_.store != nullptr) options_.store->DeviceRemoved(device);
+}
+
+void ManagerImpl::Finish(const ConfigSection& section, TransactionPart& part) {
+  if (part.action == ChangeAction::kCreated) {
+    part.tunnel = part.made.get();
+    tunnels_[part.name] = std::move(part.made);
+    if (options_.store != nullptr) {
+      LogIfError(part.tunnel->endpoint->device().SetPersistent(true), part.name,
+                 "the device will not outlive the daemon");
+    }
+  } else if (part.next.config.admin_up &&
+             !part.tunnel->wiring.config.admin_up) {
+    // `next` holds what was before.
+    LogIfError(
+        platform_.links.SetUp(part.tunnel->endpoint->device().ifindex(), false),
+        part.name,
+        "the interface could not be set down; its packets are dropped "
+        "all the same");
+  }
+  Commit(section, *part.tunnel);
+  part.result.tunnel = View(*part.tunnel);
+}
+
+}  // namespace tunnel
