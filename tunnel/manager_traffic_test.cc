@@ -58,9 +58,11 @@ TEST_F(ManagerTrafficTest, ADetachedTunnelReceivesNothingAndKeepsItsPair) {
 
   ASSERT_TRUE(manager_->Detach(call_, "gre0", {}).ok());
   ASSERT_TRUE(wire_.Inject(0, reply));
-  const size_t no_tunnel = static_cast<size_t>(encap::DropReason::kNoTunnel);
-  EXPECT_TRUE(Eventually(
-      [&] { return manager_->Stats({})->unmatched_drops[no_tunnel] == 1; }));
+  const size_t down = static_cast<size_t>(encap::DropReason::kDown);
+  EXPECT_TRUE(Eventually([&] {
+    return manager_->Stats({"gre0"})->tunnels[0].counters.receive_drops[down] ==
+           1;
+  }));
   EXPECT_FALSE(tun_.Take("gre0", milliseconds(20)).has_value());
   EXPECT_EQ(GetReason(Create(Gre("gre1")).status()),
             Reason::kEndpointPairInUse);

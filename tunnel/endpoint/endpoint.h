@@ -40,7 +40,9 @@ class Endpoint {
   // What the output path encapsulates with; null while paused [S1].
   Snapshot<Variant>& output() { return output_; }
 
-  TunnelWorkerCounters& counters(size_t worker) { return (*counters_)[worker]; }
+  TunnelWorkerCounters& counters(size_t worker) const {
+    return (*counters_)[worker];
+  }
   std::shared_ptr<const TunnelCounterBlocks> counter_blocks() const {
     return counters_;
   }

@@ -116,6 +116,37 @@ TEST(EndpointConfigValidate, NamesTheOneBadField) {
   }
 }
 
+TEST(EndpointConfigValidate, LocalMayBeAnInterface) {
+  EndpointConfig config = Gre();
+  config.local_device = "eth0";
+  EXPECT_EQ(BadFields(config), OneField("local"));  // an address too
+  config.encap.local = {};
+  EXPECT_TRUE(Validate(config).ok()) << Validate(config);
+  config.encap.remote = *IpAddress::Parse("2001:db8::1");
+  EXPECT_TRUE(Validate(config).ok()) << Validate(config);
+  config.encap.remote = {};
+  EXPECT_EQ(BadFields(config), OneField("remote"));
+  config = With([](EndpointConfig& c) {
+    c.encap.local = {};
+    c.local_device = "gre0";
+  });
+  EXPECT_EQ(BadFields(config), OneField("local"));
+  config.local_device = "a b";
+  EXPECT_EQ(BadFields(config), OneField("local"));
+}
+
+TEST(EndpointConfigDiff, ShowsTheInterfaceAndNeverItsAddress) {
+  EndpointConfig of_device = Gre();
+  of_device.encap.local = {};
+  of_device.local_device = "eth0";
+  const auto changes = Diff(Gre(), of_device);
+  ASSERT_EQ(changes.size(), 1U);
+  EXPECT_EQ(changes[0].field, "local");
+  EXPECT_EQ(changes[0].old_value, "192.0.2.1");
+  EXPECT_EQ(changes[0].new_value, "dev:eth0");
+  EXPECT_NE(Etag(Gre()), Etag(of_device));
+}
+
 TEST(EndpointConfigValidate, RefusesBadInterfaceAddresses) {
   for (const char* text :
        {"0.0.0.0/8", "224.0.0.1/24", "127.0.0.1/8", "255.255.255.255/32",

@@ -112,21 +112,52 @@ void CheckName(const EndpointConfig& config, Violations& bad) {
                                       "\"..\", \"all\" or \"default\"")});
 }
 
-void CheckUnderlayDevice(const EndpointConfig& config, Violations& bad) {
-  const std::string& device = config.underlay_device;
+// `below`: what the interface is to the tunnel.
+void CheckInterface(absl::string_view field, const std::string& device,
+                    const EndpointConfig& config, absl::string_view below,
+                    Violations& bad) {
   if (device.empty()) return;
   if (!IsInterfaceName(device)) {
     bad.push_back(
-        {"underlay_device",
+        {std::string(field),
          absl::StrCat(Quote(device), " can not be the name of an interface; ",
                       "want 1 to ", kMaxNameLength,
                       " bytes without blank, '/' or ':'")});
   } else if (device == config.name) {
-    bad.push_back({"underlay_device",
-                   absl::StrCat(Quote(device),
-                                " is the tunnel itself; want the interface "
-                                "below it, or none")});
+    bad.push_back(
+        {std::string(field),
+         absl::StrCat(Quote(device), " is the tunnel itself; want ", below)});
   }
+}
+
+void CheckUnderlayDevice(const EndpointConfig& config, Violations& bad) {
+  CheckInterface("underlay_device", config.underlay_device, config,
+                 "the interface below it, or none", bad);
+}
+
+void CheckLocalDevice(const EndpointConfig& config, Violations& bad) {
+  CheckInterface("local", config.local_device, config,
+                 "the interface whose address it is to use", bad);
+  if (!config.local_device.empty() &&
+      config.encap.local.family() != encap::IpFamily::kNone) {
+    bad.push_back(
+        {"local", absl::StrCat(config.encap.local.ToString(), " and ",
+                               LocalText(config), "; want one of them")});
+  }
+}
+
+// For the checks of the outer header alone: with an address in place of the
+// interface that it will come from.
+encap::EncapConfig WithSomeLocal(const EndpointConfig& config) {
+  encap::EncapConfig result = config.encap;
+  if (config.local_device.empty()) return result;
+  const char* const some[2][2] = {{"192.0.2.1", "192.0.2.2"},
+                                  {"2001:db8::1", "2001:db8::2"}};
+  const auto& of_family = some[result.remote.is_v6() ? 1 : 0];
+  result.local = *IpAddress::Parse(of_family[0]);
+  if (result.local == result.remote)
+    result.local = *IpAddress::Parse(of_family[1]);
+  return result;
 }
 
 bool CarriesFamily(Mode mode, const IpAddress& address) {
@@ -274,8 +305,9 @@ absl::Status Validate(const EndpointConfig& config) {
     if (!bad.empty() && !reason) reason = of_new;
   };
   CheckName(config, bad);
+  CheckLocalDevice(config, bad);
   settle(Reason::kFieldInvalid);
-  for (encap::FieldError& error : encap::Validate(config.encap)) {
+  for (encap::FieldError& error : encap::Validate(WithSomeLocal(config))) {
     bad.push_back({std::move(error.field), std::move(error.message)});
     settle(ReasonOf(error.kind));
   }

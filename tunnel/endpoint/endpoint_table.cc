@@ -1,10 +1,10 @@
 #include "tunnel/endpoint/endpoint_table.h"
 
+#include "tunnel/base/fault.h"
 namespace tunnel {
 
-const Variant* EndpointTable::Find(const encap::OuterInfo& outer,
-                                   uint32_t ifindex,
-                                   encap::DropReason& why) const noexcept {
+EndpointTable::Found EndpointTable::Find(const encap::OuterInfo& outer,
+                                         uint32_t ifindex) const noexcept {
   EndpointKey key{outer.addresses, outer.key, 0, outer.protocol};
   const Entry* entry = nullptr;
   if (bound_.load(std::memory_order_relaxed) != 0) {  // hint only, see bound_
@@ -13,11 +13,11 @@ const Variant* EndpointTable::Find(const encap::OuterInfo& outer,
     key.ifindex = 0;
   }
   if (entry == nullptr) entry = entries_.Find(key);
-  const Variant* variant = entry == nullptr ? nullptr : entry->variant.Load();
-  if (variant == nullptr) {
-    why = entry == nullptr ? Explain(key) : encap::DropReason::kNoTunnel;
-  }
-  return variant;
+  if (entry == nullptr) return {nullptr, nullptr, Explain(key)};
+  if (const Variant* variant = entry->variant.Load())
+    return {variant, nullptr, encap::DropReason::kNone};
+  return {nullptr, entry->owner,
+          entry->why.load(std::memory_order_relaxed)};  // name only
 }
 
 encap::DropReason EndpointTable::Explain(
@@ -53,22 +53,29 @@ const Endpoint* EndpointTable::Reserve(const ConfigSection&,
     return nullptr;
   }
   const Endpoint* holder = entries_.Find(key)->owner;
+  if (FaultActive(Fault::kCheckOwnTunnelOnly)) return nullptr;
   return holder == &owner ? nullptr : holder;
 }
 
 const Endpoint* EndpointTable::Holder(const ConfigSection&,
                                       const EndpointKey& key) const {
+  if (FaultActive(Fault::kCheckOwnTunnelOnly)) return nullptr;
   const Entry* entry = entries_.Find(key);
   return entry == nullptr ? nullptr : entry->owner;
 }
 
 void EndpointTable::Attach(const ConfigSection&, const EndpointKey& key,
-                           const Variant* variant) {
-  if (Entry* entry = entries_.Find(key)) entry->variant.Publish(variant);
+                           const Variant* variant, encap::DropReason why) {
+  Entry* entry = entries_.Find(key);
+  if (entry == nullptr) return;
+  entry->why.store(why, std::memory_order_relaxed);  // name only
+  entry->variant.Publish(variant);
 }
 
 void EndpointTable::Release(const ConfigSection&, const EndpointKey& key) {
+  if (FaultActive(Fault::kKeyNotGivenBack)) return;
   if (entries_.Erase(key)) Count(key, -1);
+  if (FaultActive(Fault::kReclaimWithoutGrace)) entries_.Reclaim();
 }
 
 void EndpointTable::Reclaim(const ConfigSection&) {

@@ -32,10 +32,15 @@ class EndpointTable {
 
   // The variant that receives a packet with these outer headers that came in by
   // `ifindex`. A tunnel bound to the interface goes before one that is bound to
-  // none. nullptr and why not: kNoTunnel, kWrongSource, kKeyMissing,
-  // kKeyUnexpected, kKeyMismatch.
-  const Variant* Find(const encap::OuterInfo& outer, uint32_t ifindex,
-                      encap::DropReason& why) const noexcept;
+  // none. `variant` null says why not: kNoTunnel, kWrongSource, kKeyMissing,
+  // kKeyUnexpected, kKeyMismatch; or, with the endpoint that holds the key but
+  // does not receive on it now, what Attach() gave.
+  struct Found {
+    const Variant* variant = nullptr;
+    const Endpoint* holder = nullptr;  // only without a variant
+    encap::DropReason why = encap::DropReason::kNone;
+  };
+  Found Find(const encap::OuterInfo& outer, uint32_t ifindex) const noexcept;
 
   // True when a packet with these addresses and protocol is one that a tunnel
   // of this host has made: local is its source, remote its destination.
@@ -54,9 +59,10 @@ class EndpointTable {
   const Endpoint* Holder(const ConfigSection&, const EndpointKey& key) const;
 
   // Packets for the reserved `key` go to `variant` from now on; nullptr: to
-  // nobody.
+  // nobody, and are dropped for `why`.
   void Attach(const ConfigSection&, const EndpointKey& key,
-              const Variant* variant);
+              const Variant* variant,
+              encap::DropReason why = encap::DropReason::kPaused);
 
   // Gives `key` back. The entry is freed by Reclaim().
   void Release(const ConfigSection&, const EndpointKey& key);
@@ -71,6 +77,8 @@ class EndpointTable {
     explicit Entry(const Endpoint* o) : owner(o) {}
     const Endpoint* const owner;
     Snapshot<Variant> variant;  // null: reserved only
+    // While there is no variant. Relaxed: the name of a drop.
+    std::atomic<encap::DropReason> why{encap::DropReason::kPaused};
   };
   // Which keys exist between two addresses: tells why a find failed. With a
   // remote of no address it stands for all tunnels that end at the local

@@ -62,9 +62,9 @@ class EndpointTableTest : public testing::Test {
   }
 
   DropReason WhyNot(const encap::OuterInfo& outer, uint32_t ifindex = 1) {
-    DropReason why = DropReason::kNone;
-    EXPECT_EQ(table_.Find(outer, ifindex, why), nullptr);
-    return why;
+    const EndpointTable::Found found = table_.Find(outer, ifindex);
+    EXPECT_EQ(found.variant, nullptr);
+    return found.why;
   }
 
   ConfigLock lock_;
@@ -98,10 +98,9 @@ TEST_F(EndpointTableTest, NoKeyAndKeyZeroAreTwoTunnels) {
   ASSERT_EQ(table_.Reserve(section_, zero_key, *zero), nullptr);
   table_.Attach(section_, plain_key, plain_variant.get());
   table_.Attach(section_, zero_key, zero_variant.get());
-  DropReason why;
-  EXPECT_EQ(table_.Find(Outer(47, "192.0.2.1", "192.0.2.2"), 1, why),
+  EXPECT_EQ(table_.Find(Outer(47, "192.0.2.1", "192.0.2.2"), 1).variant,
             plain_variant.get());
-  EXPECT_EQ(table_.Find(Outer(47, "192.0.2.1", "192.0.2.2", 0), 1, why),
+  EXPECT_EQ(table_.Find(Outer(47, "192.0.2.1", "192.0.2.2", 0), 1).variant,
             zero_variant.get());
 }
 
@@ -117,12 +116,23 @@ TEST_F(EndpointTableTest, GifHoldsBothProtocolsOfItsPair) {
   EXPECT_EQ(table_.Reserve(section_, sit_key, *sit), gif.get());
 }
 
-TEST_F(EndpointTableTest, AReservedKeyReceivesNothing) {
+TEST_F(EndpointTableTest, AReservedKeyReceivesNothingAndNamesItsHolder) {
   auto gre = MakeEndpoint("gre0");
-  const auto key =
-      EndpointKeys(Config(encap::Mode::kGre, "192.0.2.1", "192.0.2.2"), 0)[0];
+  const auto config = Config(encap::Mode::kGre, "192.0.2.1", "192.0.2.2");
+  const auto key = EndpointKeys(config, 0)[0];
+  const auto outer = Outer(47, "192.0.2.1", "192.0.2.2");
   ASSERT_EQ(table_.Reserve(section_, key, *gre), nullptr);
-  EXPECT_EQ(WhyNot(Outer(47, "192.0.2.1", "192.0.2.2")), DropReason::kNoTunnel);
+  EXPECT_EQ(WhyNot(outer), DropReason::kPaused);
+  EXPECT_EQ(table_.Find(outer, 1).holder, gre.get());
+  auto variant = MakeVariant(*gre, config);
+  table_.Attach(section_, key, variant.get());
+  EXPECT_EQ(table_.Find(outer, 1).holder, nullptr);
+  table_.Attach(section_, key, nullptr, DropReason::kDown);
+  EXPECT_EQ(WhyNot(outer), DropReason::kDown);
+  EXPECT_EQ(table_.Find(outer, 1).holder, gre.get());
+  table_.Release(section_, key);
+  EXPECT_EQ(WhyNot(outer), DropReason::kNoTunnel);
+  EXPECT_EQ(table_.Find(outer, 1).holder, nullptr);
 }
 
 TEST_F(EndpointTableTest, SaysWhyNothingWasFound) {
@@ -164,10 +174,9 @@ TEST_F(EndpointTableTest, ABoundTunnelGoesBeforeAnUnboundOne) {
   ASSERT_EQ(table_.Reserve(section_, bound_key, *bound), nullptr);
   table_.Attach(section_, any_key, any_variant.get());
   table_.Attach(section_, bound_key, bound_variant.get());
-  DropReason why;
-  EXPECT_EQ(table_.Find(Outer(47, "192.0.2.1", "192.0.2.2"), 4, why),
+  EXPECT_EQ(table_.Find(Outer(47, "192.0.2.1", "192.0.2.2"), 4).variant,
             bound_variant.get());
-  EXPECT_EQ(table_.Find(Outer(47, "192.0.2.1", "192.0.2.2"), 3, why),
+  EXPECT_EQ(table_.Find(Outer(47, "192.0.2.1", "192.0.2.2"), 3).variant,
             any_variant.get());
 }
 

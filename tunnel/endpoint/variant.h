@@ -15,6 +15,7 @@
 #include "encap/drop_reason.h"
 #include "encap/encap_config.h"
 #include "encap/encapsulator.h"
+#include "tunnel/base/fault.h"
 #include "tunnel/underlay/transport.h"
 
 namespace tunnel {
@@ -40,6 +41,7 @@ class FlowContexts {
   // them; what was received from the old peer is forgotten. No worker may use
   // `previous` any more.
   void ContinueOutputOf(const FlowContexts& previous) {
+    if (FaultActive(Fault::kNumbersNotCarried)) return;
     for (size_t i = 0; i < contexts_.size() && i < previous.contexts_.size();
          ++i) {
       contexts_[i].output = previous.contexts_[i].output;

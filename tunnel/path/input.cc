@@ -30,8 +30,14 @@ void Input::Receive(IncomingPacket& incoming, uint64_t now_ns) noexcept {
   DropReason why =
       encap::ParseOuter(packet.bytes(), /*verify_header_checksum=*/true, outer);
   if (why != DropReason::kNone) return counters_.CountUnmatched(why);
-  const Variant* variant = table_.Find(outer, incoming.ifindex, why);
-  if (variant == nullptr) return counters_.CountUnmatched(why);
+  const EndpointTable::Found found = table_.Find(outer, incoming.ifindex);
+  const Variant* variant = found.variant;
+  if (variant == nullptr) {
+    // A tunnel that is being changed, or detached, still loses its own packets.
+    if (found.holder != nullptr)
+      return found.holder->counters(worker_).CountDropRx(found.why);
+    return counters_.CountUnmatched(found.why);
+  }
 
   Endpoint& endpoint = *variant->endpoint;
   TunnelWorkerCounters& tunnel = endpoint.counters(worker_);

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "tunnel/base/fault.h"
 #include "tunnel/base/log.h"
 #include "tunnel/base/status_macros.h"
 
@@ -18,9 +19,22 @@ bool Contains(const std::vector<encap::IpPrefix>& list,
   return std::find(list.begin(), list.end(), item) != list.end();
 }
 
+// Of IPv4 and one subnet, so that one may be a secondary address of the other.
+bool SameSubnet(const encap::IpPrefix& a, const encap::IpPrefix& b) {
+  if (!a.address.is_v4() || !b.address.is_v4() || a.length != b.length)
+    return false;
+  for (int bit = 0; bit < a.length; ++bit) {
+    const int mask = 0x80 >> (bit % 8);
+    if (((a.address.bytes()[bit / 8] ^ b.address.bytes()[bit / 8]) & mask) != 0)
+      return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 LinkChanges::~LinkChanges() {
+  if (FaultActive(Fault::kNoRollback)) return;
   for (auto it = undo_.rbegin(); it != undo_.rend(); ++it) {
     const absl::Status status = (*it)();
     if (status.ok()) continue;
@@ -32,7 +46,12 @@ LinkChanges::~LinkChanges() {
 
 absl::Status LinkChanges::Do(const std::function<absl::Status()>& request,
                              std::function<absl::Status()> opposite) {
-  RETURN_IF_ERROR(request());
+  const absl::Status status = request();
+  if (!status.ok()) {
+    if (FaultActive(Fault::kRollbackOverwritesCause) && !undo_.empty())
+      return undo_.back()();
+    return status;
+  }
   undo_.push_back(std::move(opposite));
   return absl::OkStatus();
 }
@@ -66,12 +85,34 @@ absl::Status LinkChanges::SetAddresses(const std::vector<encap::IpPrefix>& from,
            [=, this] { return links_.DeleteAddress(ifindex_, address); }));
   }
   for (const encap::IpPrefix& address : from) {
-    if (Contains(to, address)) continue;
-    RETURN_IF_ERROR(
-        Do([=, this] { return links_.DeleteAddress(ifindex_, address); },
-           [=, this] { return links_.AddAddress(ifindex_, address); }));
+    if (!Contains(to, address)) to_delete_.push_back(address);
   }
+  wanted_ = to;
   return absl::OkStatus();
+}
+
+void LinkChanges::Insist(const std::function<absl::Status()>& request) {
+  absl::Status status = request();
+  if (!status.ok()) status = request();
+  if (status.ok()) return;
+  LogError("an address of an interface differs from its configuration",
+           {{"ifindex", std::to_string(ifindex_)},
+            {"cause", std::string(status.message())}});
+}
+
+void LinkChanges::Keep() {
+  undo_.clear();
+  for (const encap::IpPrefix& address : to_delete_)
+    Insist([&] { return links_.DeleteAddress(ifindex_, address); });
+  // Unless promote_secondaries is set, the kernel has deleted along with a
+  // primary address the others of its subnet.
+  for (const encap::IpPrefix& address : wanted_) {
+    const bool lost = std::any_of(
+        to_delete_.begin(), to_delete_.end(),
+        [&](const encap::IpPrefix& gone) { return SameSubnet(gone, address); });
+    if (lost) Insist([&] { return links_.AddAddress(ifindex_, address); });
+  }
+  to_delete_.clear();
 }
 
 }  // namespace tunnel

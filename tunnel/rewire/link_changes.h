@@ -31,18 +31,26 @@ class LinkChanges {
   absl::Status SetMtu(uint32_t from, uint32_t to);
   absl::Status SetTxQueueLen(uint32_t from, uint32_t to);
   absl::Status SetUp(bool from, bool to);
-  // Adds what only `to` has, then deletes what only `from` has.
+  // Adds what only `to` has. What only `from` has is deleted by Keep(): with an
+  // address go routes, and with a primary IPv4 address its secondary ones,
+  // which no way back could restore.
   absl::Status SetAddresses(const std::vector<encap::IpPrefix>& from,
                             const std::vector<encap::IpPrefix>& to);
 
-  // The change is committed: nothing is undone any more.
-  void Keep() { undo_.clear(); }
+  // The change is committed: deletes addresses, and undoes nothing any more. A
+  // request that fails is tried once more, then logged.
+  void Keep();
 
  private:
   absl::Status Do(const std::function<absl::Status()>& request,
                   std::function<absl::Status()> opposite);
+  void Insist(const std::function<absl::Status()>& request);
+
   LinkControl& links_;
   const uint32_t ifindex_;
+  // For Keep(): what is to go, and what is to be there afterwards.
+  std::vector<encap::IpPrefix> to_delete_;
+  std::vector<encap::IpPrefix> wanted_;
   std::vector<std::function<absl::Status()>> undo_;
 };
 

@@ -80,7 +80,8 @@ class Change {
       Disestablish(section_, path_, *item.tunnel);
     });
     Phase(&ChangeTiming::detach, Stops, [&](const RewireItem& item) {
-      Detach(section_, path_, item.tunnel->wiring.keys);
+      Detach(section_, path_, item.tunnel->wiring.keys,
+             encap::DropReason::kPaused);
       GiveBack(item);
     });
   }
@@ -91,6 +92,15 @@ class Change {
         item.tunnel->endpoint->output().Publish(item.next->variant.get());
     }
     path_.qsbr.Wait();
+  }
+
+  // Seeded fault: `next` becomes `live`, with what `next` has.
+  static void EditInPlace(Wiring& now, Wiring& next) {
+    Variant* const live = now.variant.get();
+    Variant wanted = std::move(*next.variant);
+    std::destroy_at(live);
+    new (live) Variant(std::move(wanted));
+    std::swap(now.variant, next.variant);
   }
 
   void GiveBack(const RewireItem& item) {
@@ -111,6 +121,8 @@ class Change {
           item.next->variant->contexts->ContinueOutputOf(
               *now.variant->contexts);
         }
+        if (!Stops(item) && FaultActive(Fault::kVariantEditedInPlace))
+          EditInPlace(now, *item.next);
         std::swap(now, *item.next);
       }
       if (!Stays(item)) continue;
@@ -140,7 +152,8 @@ class Change {
     Phase(
         &ChangeTiming::resume,
         [&](const RewireItem& item) {
-          return attached(item) && !item.tunnel->paused;
+          return attached(item) && (!item.tunnel->paused ||
+                                    FaultActive(Fault::kResumeForgetsPause));
         },
         [&](const RewireItem& item) { Resume(section_, path_, *item.tunnel); });
   }
@@ -165,6 +178,11 @@ RewirePlan PlanRewire(const Wiring& from, const Wiring& to) {
 
 void ExecuteRewire(const ConfigSection& section, const Datapath& path,
                    std::span<const RewireItem> items) {
+  if (FaultActive(Fault::kSwapOneByOne)) {
+    for (size_t i = 0; i < items.size(); ++i)
+      Change(section, path, items.subspan(i, 1)).Run();
+    return;
+  }
   Change(section, path, items).Run();
 }
 

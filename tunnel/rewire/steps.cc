@@ -1,5 +1,6 @@
 #include "tunnel/rewire/steps.h"
 
+#include "tunnel/base/fault.h"
 namespace tunnel {
 
 void Pause(const ConfigSection& section, const Datapath& path,
@@ -8,6 +9,7 @@ void Pause(const ConfigSection& section, const Datapath& path,
   for (TunnelRecord* tunnel : tunnels) {
     tunnel->endpoint->output().Publish(nullptr);
   }
+  if (FaultActive(Fault::kPauseWithoutWait)) return;
   path.qsbr.Wait();
 }
 
@@ -26,9 +28,11 @@ void Disestablish(const ConfigSection& section, const Datapath& path,
 }
 
 void Detach(const ConfigSection& section, const Datapath& path,
-            const std::vector<EndpointKey>& keys) {
+            const std::vector<EndpointKey>& keys, encap::DropReason why) {
   section.SetStep("detach");
-  for (const EndpointKey& key : keys) path.table.Attach(section, key, nullptr);
+  if (FaultActive(Fault::kDetachSkipped)) return;
+  for (const EndpointKey& key : keys)
+    path.table.Attach(section, key, nullptr, why);
 }
 
 void Attach(const ConfigSection& section, const Datapath& path,
@@ -50,6 +54,7 @@ void Resume(const ConfigSection& section, const Datapath& path,
             TunnelRecord& tunnel) {
   section.SetStep("resume");
   tunnel.endpoint->output().Publish(tunnel.wiring.variant.get());
+  if (FaultActive(Fault::kResumeWithoutUnpark)) return;
   if (tunnel.establishment != nullptr)
     path.pool.Unpark(section, *tunnel.establishment);
 }

@@ -16,6 +16,7 @@
 #include <span>
 #include <vector>
 
+#include "encap/drop_reason.h"
 #include "tunnel/endpoint/endpoint_table.h"
 #include "tunnel/path/worker_pool.h"
 #include "tunnel/rewire/tunnel_record.h"
@@ -43,9 +44,11 @@ void Pause(const ConfigSection& section, const Datapath& path,
 void Disestablish(const ConfigSection& section, const Datapath& path,
                   TunnelRecord& tunnel);
 
-// The keys stay reserved for the tunnel; packets for them find no tunnel.
+// The keys stay reserved for the tunnel; packets for them are dropped for `why`
+// and counted on it.
 void Detach(const ConfigSection& section, const Datapath& path,
-            const std::vector<EndpointKey>& keys);
+            const std::vector<EndpointKey>& keys,
+            encap::DropReason why = encap::DropReason::kDown);
 
 // Packets for the (reserved) keys go to `variant`.
 void Attach(const ConfigSection& section, const Datapath& path,
