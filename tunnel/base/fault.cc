@@ -10,8 +10,8 @@ namespace {
 Fault ReadFault() {
   const char* value = std::getenv("TUNNELD_FAULT");
   if (value == nullptr || *value == '\0') return Fault::kNone;
-  for (Fault fault :
-       {Fault::kNone, Fault::kNoGracePeriod, Fault::kPublishBeforePause}) {
+  for (int i = 0; i <= static_cast<int>(kLastFault); ++i) {
+    const Fault fault = static_cast<Fault>(i);
     if (FaultName(fault) == value) return fault;
   }
   std::fprintf(stderr, "TUNNELD_FAULT: unknown fault \"%s\"\n", value);

@@ -4,6 +4,7 @@
 
 #include "encap/address.h"
 #include "encap/outer_parse.h"
+#include "tunnel/base/fault.h"
 
 namespace tunnel {
 namespace {
@@ -47,6 +48,7 @@ Output::Result Output::Run(QueueContext& queue) noexcept {
   const Variant* variant = queue.endpoint->output().Load();
   if (variant == nullptr) return Result::kPaused;
   const TunQueue::ReadResult read = queue.queue->ReadBatch(packets_);
+  if (FaultActive(Fault::kSectionEndsEarly)) reader_.Leave();
   if (read.packets > 0) {
     if (variant->transmit_block == DropReason::kNone) {
       Transmit(*variant, read.packets);
@@ -55,6 +57,7 @@ Output::Result Output::Run(QueueContext& queue) noexcept {
     }
     PrepareBuffers(read.packets);
   }
+  if (FaultActive(Fault::kSectionEndsEarly)) reader_.Enter();
   return read.gone ? Result::kGone : Result::kDone;
 }
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "tunnel/base/fault.h"
 #include "tunnel/base/status_macros.h"
 
 namespace tunnel {
@@ -47,6 +48,10 @@ void WorkerPool::Run(Worker::Verb verb, Establishment& establishment) {
   // All workers at once, then one wait: their wake-ups overlap.
   for (Establishment::Place& place : establishment.places_) {
     workers_[place.worker]->Post(verb, place.queue.get());
+  }
+  if (verb == Worker::Verb::kRemove &&
+      FaultActive(Fault::kDisestablishWithoutWait)) {
+    return;
   }
   for (Establishment::Place& place : establishment.places_) {
     workers_[place.worker]->WaitDone();

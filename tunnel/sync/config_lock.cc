@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "tunnel/base/clock.h"
 #include "tunnel/base/error.h"
+#include "tunnel/base/fault.h"
 #include "tunnel/sync/mutex.h"
 
 namespace tunnel {
@@ -97,6 +98,11 @@ struct ConfigLock::State {
       if (const Cause cause = CauseOf(next); cause != Cause::kNone) {
         End(next, cause);
         continue;
+      }
+      if (FaultActive(Fault::kFifoBroken)) {
+        Node& last = *queue.back();
+        queue.pop_back();
+        return Grant(last);
       }
       queue.pop_front();
       Grant(next);
@@ -224,10 +230,14 @@ absl::StatusOr<ConfigSection> ConfigLock::Enter(const Request& request) {
     s.WaitForTurn(*node);
   }
   if (request.times != nullptr) request.times->wait = Since(node->entered);
-  if (node->phase == Phase::kEnded) return s.Error(*node, node->cause);
+  if (node->phase == Phase::kEnded) {
+    if (FaultActive(Fault::kInterruptedWaiterProceeds))
+      return ConfigSection(this, std::move(node));
+    return s.Error(*node, node->cause);
+  }
   // Granted and ended at one moment: the lock must not be lost.
   if (const Cause cause = s.CauseOf(*node); cause != Cause::kNone) {
-    s.HandOver();
+    if (!FaultActive(Fault::kLockLostOnCancel)) s.HandOver();
     return s.Error(*node, cause);
   }
   ++s.acquired_total;
@@ -260,7 +270,7 @@ absl::Status ConfigLock::Interrupt(uint64_t id) {
   ConfigSection::Node* node = nullptr;
   if (s.holder != nullptr && s.holder->id == id) {
     node = s.holder;
-    if (node->committed) {
+    if (node->committed && !FaultActive(Fault::kInterruptPastCommit)) {
       return MakeError(
           Reason::kInvalidState,
           absl::StrCat("configuration lock (", id,

@@ -28,6 +28,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "tunnel/base/fault.h"
+
 namespace tunnel {
 
 class Qsbr {
@@ -42,6 +44,11 @@ class Qsbr {
                      std::memory_order_seq_cst);
     }
     void Leave() noexcept {
+      if (FaultActive(Fault::kLeaveRelaxed)) {
+        counter_.store(counter_.load(std::memory_order_relaxed) + 1,
+                       std::memory_order_relaxed);
+        return;
+      }
       // Pairs with the load in Wait() [Q2].
       counter_.store(counter_.load(std::memory_order_relaxed) + 1,
                      std::memory_order_release);

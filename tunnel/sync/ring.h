@@ -26,6 +26,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "tunnel/base/fault.h"
+
 namespace tunnel {
 
 template <typename T>
@@ -50,6 +52,11 @@ class SpscRing {
     // Pairs with Pop() [R2].
     if (slot.full.load(std::memory_order_acquire)) return false;
     slot.item = std::move(item);
+    if (FaultActive(Fault::kRingPushRelaxed)) {
+      slot.full.store(true, std::memory_order_relaxed);
+      ++tail_;
+      return true;
+    }
     // Pairs with Peek() and Pop() [R1].
     slot.full.store(true, std::memory_order_release);
     ++tail_;
@@ -78,6 +85,10 @@ class SpscRing {
     T* oldest = Peek();
     if (oldest == nullptr) return false;
     item = std::move(*oldest);
+    if (FaultActive(Fault::kRingPopRelaxed)) {
+      slots_[head_++ & mask_].full.store(false, std::memory_order_relaxed);
+      return true;
+    }
     // Pairs with Push() [R2].
     slots_[head_ & mask_].full.store(false, std::memory_order_release);
     ++head_;

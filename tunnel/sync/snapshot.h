@@ -15,6 +15,8 @@
 
 #include <atomic>
 
+#include "tunnel/base/fault.h"
+
 namespace tunnel {
 
 template <typename T>
@@ -33,6 +35,8 @@ class Snapshot {
 
   // Makes `next` (may be nullptr) what Load() gives; returns what it was.
   const T* Publish(const T* next) noexcept {
+    if (FaultActive(Fault::kSnapshotRelaxed))
+      return pointer_.exchange(next, std::memory_order_relaxed);
     // Pairs with Load() [S1] [Q1].
     return pointer_.exchange(next, std::memory_order_seq_cst);
   }
