@@ -1,4 +1,15 @@
 // Audit: one log line for each mutation, whatever came of it.
+//
+// A line has the message "audit" and these fields:
+//   operation, uid, pid   who asked for what
+//   request_id            of the client, if it gave one
+//   result, code          "ok" or the reason; the status code
+//   took_us, lock_wait_us, hold_us   hold_us only where the lock was had
+//   changed, validate_only, replayed
+//   generation_before, generation_after   of one tunnel; 0: there is none
+//   tunnels               of several: "gre0:3>4,gre1:0>1", in as many lines as
+//                         that takes, which then are numbered: "part"
+//   error                 the message of an error
 
 #ifndef CTL_AUDIT_H_
 #define CTL_AUDIT_H_
@@ -7,21 +18,25 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "tunnel/tunnel_types.h"
+#include "absl/strings/string_view.h"
+#include "tunnel/tunnel_manager.h"
 
 namespace tunnel::ctl {
 
-// What was asked: operation, uid and pid of `call`. What came of it: result
-// (the reason of the error, or "ok"), the generation before and after (0: there
-// was, or is, no such tunnel), and how long it took since `start`.
-void AuditChange(const CallContext& call, bool is_delete,
-                 std::chrono::steady_clock::time_point start,
+struct AuditRecord {
+  const CallContext& call;
+  absl::string_view request_id;
+  std::chrono::steady_clock::time_point start;  // of the call
+  LockTimes lock_times;
+};
+
+void AuditChange(const AuditRecord& record,
                  const absl::StatusOr<ChangeResult>& result);
+void AuditChange(const AuditRecord& record,
+                 const absl::StatusOr<ApplyResult>& result);
 
 // The same for what is no change of a tunnel (InterruptConfigLock).
-void AuditAction(const CallContext& call,
-                 std::chrono::steady_clock::time_point start,
-                 const absl::Status& status);
+void AuditAction(const AuditRecord& record, const absl::Status& status);
 
 }  // namespace tunnel::ctl
 

@@ -1,4 +1,5 @@
-// tunnel.v1.ConfigService: the configuration lock, seen and interrupted.
+// tunnel.v1.ConfigService: the whole configuration in one step, and the
+// configuration lock, seen and interrupted.
 
 #ifndef CTL_CONFIG_SERVICE_H_
 #define CTL_CONFIG_SERVICE_H_
@@ -13,6 +14,15 @@ class ConfigServiceImpl final : public v1::ConfigService::CallbackService {
   explicit ConfigServiceImpl(const ServiceContext& context)
       : context_(context) {}
 
+  grpc::ServerUnaryReactor* ApplyConfig(grpc::CallbackServerContext* rpc,
+                                        const v1::ApplyConfigRequest* request,
+                                        v1::ConfigChange* response) override;
+  grpc::ServerUnaryReactor* ConfirmApply(grpc::CallbackServerContext* rpc,
+                                         const v1::ConfirmApplyRequest* request,
+                                         v1::ConfigChange* response) override;
+  grpc::ServerUnaryReactor* RevertApply(grpc::CallbackServerContext* rpc,
+                                        const v1::RevertApplyRequest* request,
+                                        v1::ConfigChange* response) override;
   grpc::ServerUnaryReactor* GetConfigLock(
       grpc::CallbackServerContext* rpc, const v1::GetConfigLockRequest* request,
       v1::ConfigLockState* response) override;

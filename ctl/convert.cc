@@ -288,6 +288,9 @@ v1::Tunnel ViewToProto(const TunnelView& view) {
   *out.mutable_update_time() = TimeToProto(view.update_time);
   out.set_paused(view.paused);
   out.set_detached(view.detached);
+  if (view.overlap_until) {
+    *out.mutable_overlap_until() = TimeToProto(*view.overlap_until);
+  }
   out.set_etag(view.etag);
   return out;
 }

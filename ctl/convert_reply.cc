@@ -29,6 +29,39 @@ v1::LockParty PartyToProto(const LockParty& party) {
   return out;
 }
 
+v1::ChangeAction ActionToProto(ChangeAction action) {
+  switch (action) {
+    case ChangeAction::kNone:
+      return v1::CHANGE_ACTION_UNSPECIFIED;
+    case ChangeAction::kCreated:
+      return v1::CREATED;
+    case ChangeAction::kUpdated:
+      return v1::UPDATED;
+    case ChangeAction::kDeleted:
+      return v1::DELETED;
+  }
+  return v1::CHANGE_ACTION_UNSPECIFIED;
+}
+
+v1::PendingApply PendingToProto(const PendingApply& pending) {
+  v1::PendingApply out;
+  out.set_id(pending.id);
+  *out.mutable_deadline() = TimeToProto(pending.deadline);
+  *out.mutable_remaining() = DurationToProto(pending.remaining);
+  for (const std::string& name : pending.tunnels) out.add_tunnels(name);
+  return out;
+}
+
+v1::LatencyHistogram HistogramToProto(const LatencyHistogram& histogram) {
+  v1::LatencyHistogram out;
+  for (const int64_t bound : LatencyHistogram::kBoundsNs) {
+    out.add_bounds_seconds(ToSeconds(std::chrono::nanoseconds(bound)));
+  }
+  for (const uint64_t count : histogram.counts) out.add_counts(count);
+  out.set_sum_seconds(ToSeconds(histogram.sum));
+  return out;
+}
+
 void WriteTiming(const ChangeTiming& timing, v1::ChangeTiming& out) {
   *out.mutable_lock_wait() = DurationToProto(timing.lock_wait);
   const auto write = [](const ChangeTiming::Span& span, auto mutable_field) {
@@ -93,6 +126,23 @@ v1::TunnelChange ChangeToProto(const ChangeResult& result) {
   out.set_no_op(result.no_op);
   out.set_validated_only(result.validated_only);
   WriteTiming(result.timing, *out.mutable_timing());
+  out.set_action(ActionToProto(result.action));
+  out.set_replayed(result.replayed);
+  return out;
+}
+
+v1::ConfigChange ChangeToProto(const ApplyResult& result) {
+  v1::ConfigChange out;
+  for (const ChangeResult& change : result.changes) {
+    *out.add_changes() = ChangeToProto(change);
+  }
+  out.set_no_op(result.no_op);
+  out.set_validated_only(result.validated_only);
+  *out.mutable_lock_wait() = DurationToProto(result.lock_wait);
+  *out.mutable_lock_hold() = DurationToProto(result.lock_hold);
+  out.set_etag(result.etag);
+  if (result.pending) *out.mutable_pending() = PendingToProto(*result.pending);
+  out.set_replayed(result.replayed);
   return out;
 }
 
@@ -119,7 +169,8 @@ v1::WatchTunnelsResponse EventToProto(const WatchEvent& event) {
   return out;
 }
 
-v1::ConfigLockState LockInfoToProto(const ConfigLockInfo& info) {
+v1::ConfigLockState LockInfoToProto(
+    const ConfigLockInfo& info, const std::optional<PendingApply>& pending) {
   v1::ConfigLockState out;
   if (info.holder) *out.mutable_holder() = PartyToProto(*info.holder);
   out.set_step(info.step);
@@ -128,6 +179,9 @@ v1::ConfigLockState LockInfoToProto(const ConfigLockInfo& info) {
   }
   out.set_acquired_total(info.acquired_total);
   out.set_interrupted_total(info.interrupted_total);
+  *out.mutable_wait() = HistogramToProto(info.wait);
+  *out.mutable_hold() = HistogramToProto(info.hold);
+  if (pending) *out.mutable_pending() = PendingToProto(*pending);
   return out;
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <optional>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
@@ -49,15 +50,24 @@ bool SetListen(const std::string& text, DaemonFlags& flags) {
   return true;
 }
 
-constexpr std::array<FlagInfo, 11> kFlags = {{
+constexpr std::array<FlagInfo, 13> kFlags = {{
     {"listen", "unix:PATH",
      "socket of the API; PATH is absolute [unix:/run/tunneld/tunneld.sock]",
      SetListen},
     {"state_dir", "DIR",
-     "directory that one daemon owns at a time [/var/lib/tunneld]",
+     "where tunnels outlive the daemon; one daemon owns it at a time; \"\" is "
+     "none, and tunnels end with the daemon [/var/lib/tunneld]",
      [](const std::string& text, DaemonFlags& flags) {
        flags.state_dir = text;
-       return !text.empty();
+       return true;
+     }},
+    {"config", "FILE",
+     "tunnels to have, applied at the start and at SIGHUP; \"\" is none "
+     "[/etc/tunneld/tunneld.toml, if it exists]",
+     [](const std::string& text, DaemonFlags& flags) {
+       flags.config = text;
+       flags.config_given = true;
+       return true;
      }},
     {"workers", "N", "packet workers, 1 to 1024; 0 is one a CPU [0]",
      [](const std::string& text, DaemonFlags& flags) {
@@ -90,6 +100,15 @@ constexpr std::array<FlagInfo, 11> kFlags = {{
      "the same for each user but root and the daemon's own [16]",
      [](const std::string& text, DaemonFlags& flags) {
        return ReadCount(text, flags.max_connections_per_uid);
+     }},
+    {"metrics_listen", "ADDR:PORT",
+     "serve metrics for Prometheus at http://ADDR:PORT/metrics; anybody who "
+     "gets there may read them [off]",
+     [](const std::string& text, DaemonFlags& flags) {
+       absl::StatusOr<MetricsAddress> address = ParseMetricsAddress(text);
+       if (!address.ok()) return false;
+       flags.metrics_listen = *std::move(address);
+       return true;
      }},
     {"log_format", "text|json", "form of the log lines on stderr [text]",
      [](const std::string& text, DaemonFlags& flags) {
@@ -167,8 +186,11 @@ std::string DaemonHelp() {
   }
   out +=
       "\n"
-      "Needs CAP_NET_ADMIN and CAP_NET_RAW. SIGTERM and SIGINT stop it.\n"
-      "Exit status: 0 stopped, 1 can not start or run, 2 wrong usage.\n";
+      "Needs CAP_NET_ADMIN and CAP_NET_RAW. SIGTERM and SIGINT stop it; the\n"
+      "devices of tunnels stay, and the next start takes them over. SIGHUP\n"
+      "reads the configuration file again.\n"
+      "Exit status: 0 stopped, 1 can not start or run, 2 wrong usage, 78 the\n"
+      "configuration file is not valid.\n";
   return out;
 }
 

@@ -4,18 +4,25 @@
 #define CTL_DAEMON_FLAGS_H_
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "ctl/metrics_address.h"
 #include "tunnel/base/log.h"
 
 namespace tunnel::ctl {
 
 struct DaemonFlags {
   std::string socket_path = "/run/tunneld/tunneld.sock";  // --listen=unix:PATH
+  // "": none, tunnels end with the process.
   std::string state_dir = "/var/lib/tunneld";
+  // Applied at the start and at SIGHUP. The default one need not exist; "":
+  // none.
+  std::string config = "/etc/tunneld/tunneld.toml";
+  bool config_given = false;
   int workers = 0;  // 0: one for each CPU that the process may run on
   size_t max_tunnels = 4096;
   // Name or number. A default group that the system does not have is left out;
@@ -26,6 +33,8 @@ struct DaemonFlags {
   bool read_only_group_given = false;
   size_t max_connections = 64;
   size_t max_connections_per_uid = 16;
+  // --metrics_listen=ADDR:PORT, nullopt: not served over HTTP.
+  std::optional<MetricsAddress> metrics_listen;
   LogFormat log_format = LogFormat::kText;
   bool help = false;
   bool version = false;

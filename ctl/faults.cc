@@ -36,6 +36,14 @@ void Faults::Merge(const absl::Status& status) {
   }
 }
 
+void Faults::MergeUnder(absl::string_view path, const Faults& part) {
+  for (const FieldViolation& violation : part.violations_) {
+    Add(part.reason_,
+        absl::StrCat(path, violation.field.empty() ? "" : ".", violation.field),
+        violation.description);
+  }
+}
+
 absl::Status Faults::ToStatus() const {
   if (violations_.empty()) return absl::OkStatus();
   const std::string list =

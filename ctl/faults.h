@@ -27,6 +27,10 @@ class Faults {
   // nothing.
   void Merge(const absl::Status& status);
 
+  // Takes over all of `part`, which looked at the part of the request that
+  // `path` names: its "ttl" becomes "tunnels[3].ttl", its "" the path itself.
+  void MergeUnder(absl::string_view path, const Faults& part);
+
   bool empty() const { return violations_.empty(); }
 
   // OK when there is none, else one INVALID_ARGUMENT with all of them.

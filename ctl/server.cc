@@ -12,8 +12,11 @@
 #include <optional>
 #include <utility>
 
+#include "ctl/call_counter.h"
+#include "ctl/call_metrics.h"
 #include "ctl/change_pool.h"
 #include "ctl/config_service.h"
+#include "ctl/metrics_server.h"
 #include "ctl/peer_directory.h"
 #include "ctl/service_context.h"
 #include "ctl/telemetry_service.h"
@@ -23,9 +26,11 @@
 namespace tunnel::ctl {
 namespace {
 
-// A request is small: a tunnel with all its labels and addresses is below 32
-// KiB.
-constexpr int kMaxReceiveBytes = 256 * 1024;
+// A tunnel with all its labels and addresses is below 32 KiB, and an ordinary
+// one below 1: enough for a configuration of 4,096 of them.
+constexpr int kMaxReceiveBytes = 8 * 1024 * 1024;
+// What all connections of one server may hold in unread and unsent messages.
+constexpr size_t kMaxBufferBytes = 256 * 1024 * 1024;
 constexpr int kMaxMetadataBytes = 8 * 1024;
 constexpr int kMaxStreams = 100;  // a connection
 // Reflection is the one service of gRPC itself that holds a thread a stream.
@@ -64,6 +69,7 @@ void SetLimits(const Server::Options& options, grpc::ServerBuilder& builder) {
       ms(options.keepalive_timeout));
   grpc::ResourceQuota quota("tunneld");
   quota.SetMaxThreads(kMaxSyncThreads);
+  quota.Resize(kMaxBufferBytes);
   builder.SetResourceQuota(quota);
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
@@ -77,6 +83,7 @@ class Side {
       : tunnels_(context), config_(context), telemetry_(context) {
     grpc::ServerBuilder builder;
     SetLimits(options, builder);
+    CountCalls(builder, context.metrics);
     builder.RegisterService(&tunnels_);
     builder.RegisterService(&config_);
     builder.RegisterService(&telemetry_);
@@ -109,15 +116,22 @@ class Side {
 class ServerImpl {
  public:
   ServerImpl(const Server::Options& options, TunnelManager& manager)
-      : watches_(options.watch),
+      : manager_(manager),
+        watches_(options.watch),
         pool_(options.max_changes),
-        admin_(options, {manager, pool_, watches_, peers_, Access::kFull}),
-        reader_(options,
-                {manager, pool_, watches_, peers_, Access::kReadOnly}) {}
+        admin_(options,
+               {manager, pool_, watches_, peers_, metrics_, Access::kFull}),
+        reader_(options, {manager, pool_, watches_, peers_, metrics_,
+                          Access::kReadOnly}) {}
 
   absl::Status Listen(const Server::Options& options, ListenSocket listener) {
     if (!admin_.started() || !reader_.started()) {
       return absl::FailedPreconditionError("the gRPC server does not start");
+    }
+    if (options.metrics_listen) {
+      ASSIGN_OR_RETURN(
+          metrics_server_,
+          MetricsServer::Start(*options.metrics_listen, manager_, metrics_));
     }
     listener_.emplace(std::move(listener));
     ASSIGN_OR_RETURN(
@@ -136,6 +150,7 @@ class ServerImpl {
     if (std::exchange(down_, true)) return;
     StopAdmission();
     watches_.Shutdown();
+    metrics_server_.reset();
     acceptor_.reset();
     listener_.reset();
     const auto deadline = std::chrono::system_clock::now() + drain;
@@ -150,6 +165,8 @@ class ServerImpl {
   }
 
   bool down_ = false;
+  const TunnelManager& manager_;
+  CallMetrics metrics_;
   PeerDirectory peers_;
   WatchHub watches_;
   ChangePool pool_;
@@ -157,6 +174,7 @@ class ServerImpl {
   Side reader_;
   std::optional<ListenSocket> listener_;
   std::unique_ptr<Acceptor> acceptor_;
+  std::unique_ptr<MetricsServer> metrics_server_;
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options,

@@ -10,10 +10,12 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "ctl/acceptor.h"
 #include "ctl/listen_socket.h"
+#include "ctl/metrics_address.h"
 #include "ctl/watch_hub.h"
 #include "tunnel/tunnel_manager.h"
 
@@ -29,6 +31,8 @@ class Server {
     WatchHub::Options watch;
     // Changes that run or wait at once; above it CONFIG_LOCK_QUEUE_FULL.
     size_t max_changes = 272;
+    // Where to serve the metrics over HTTP; nullopt: nowhere.
+    std::optional<MetricsAddress> metrics_listen;
     // A peer that is silent for `keepalive` is asked, and given up when it does
     // not answer within `keepalive_timeout`.
     std::chrono::milliseconds keepalive{10'000};

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ctl/convert_reply.h"
+#include "ctl/metrics.h"
 
 namespace tunnel::ctl {
 
@@ -15,6 +16,13 @@ grpc::ServerUnaryReactor* TelemetryServiceImpl::GetStats(
   const absl::StatusOr<StatsSnapshot> stats = context_.manager.Stats(names);
   if (stats.ok()) *response = StatsToProto(*stats);
   return FinishNow(rpc, stats.status());
+}
+
+grpc::ServerUnaryReactor* TelemetryServiceImpl::GetMetrics(
+    grpc::CallbackServerContext* rpc, const v1::GetMetricsRequest*,
+    v1::GetMetricsResponse* response) {
+  response->set_text(MetricsText(context_.manager, context_.metrics));
+  return FinishNow(rpc, absl::OkStatus());
 }
 
 }  // namespace tunnel::ctl

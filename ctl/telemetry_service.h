@@ -1,4 +1,4 @@
-// tunnel.v1.TelemetryService: counters.
+// tunnel.v1.TelemetryService: counters and metrics.
 
 #ifndef CTL_TELEMETRY_SERVICE_H_
 #define CTL_TELEMETRY_SERVICE_H_
@@ -17,6 +17,9 @@ class TelemetryServiceImpl final
   grpc::ServerUnaryReactor* GetStats(grpc::CallbackServerContext* rpc,
                                      const v1::GetStatsRequest* request,
                                      v1::GetStatsResponse* response) override;
+  grpc::ServerUnaryReactor* GetMetrics(
+      grpc::CallbackServerContext* rpc, const v1::GetMetricsRequest* request,
+      v1::GetMetricsResponse* response) override;
 
  private:
   const ServiceContext context_;

@@ -9,11 +9,13 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "ctl/change_call.h"
 #include "ctl/convert.h"
 #include "ctl/convert_reply.h"
 #include "ctl/update_mask.h"
 #include "ctl/watch_call.h"
 #include "ctl/wire_time.h"
+#include "tunnel/base/error.h"
 
 namespace tunnel::ctl {
 namespace {
@@ -39,15 +41,17 @@ grpc::ServerUnaryReactor* StartNamed(const ServiceContext& context,
   CheckName(request.name(), faults);
   return StartChange(
       context, rpc,
-      {.method = method,
-       .name = request.name(),
-       .options = request.options(),
-       .faults = std::move(faults),
-       .run =
-           [&manager = context.manager, &request, change](
-               const CallContext& call, const ChangeOptions& options) {
-             return (manager.*change)(call, request.name(), options);
-           }},
+      Mutation<ChangeResult>{
+          .method = method,
+          .name = request.name(),
+          .request = request,
+          .options = request.options(),
+          .faults = std::move(faults),
+          .run =
+              [&manager = context.manager, &request, change](
+                  const CallContext& call, const ChangeOptions& options) {
+                return (manager.*change)(call, request.name(), options);
+              }},
       response);
 }
 
@@ -91,15 +95,18 @@ grpc::ServerUnaryReactor* TunnelServiceImpl::CreateTunnel(
   EndpointConfig config = ConfigFromProto(request->tunnel(), faults);
   return StartChange(
       context_, rpc,
-      {.method = "CreateTunnel",
-       .name = request->tunnel().name(),
-       .options = request->options(),
-       .faults = std::move(faults),
-       .run =
-           [this, config = std::move(config)](const CallContext& call,
-                                              const ChangeOptions& options) {
-             return context_.manager.CreateTunnel(call, config, options);
-           }},
+      Mutation<ChangeResult>{
+          .method = "CreateTunnel",
+          .name = request->tunnel().name(),
+          .request = *request,
+          .options = request->options(),
+          .rules = {.if_match = false},
+          .faults = std::move(faults),
+          .run =
+              [this, config = std::move(config)](const CallContext& call,
+                                                 const ChangeOptions& options) {
+                return context_.manager.CreateTunnel(call, config, options);
+              }},
       response);
 }
 
@@ -130,6 +137,7 @@ grpc::ServerUnaryReactor* TunnelServiceImpl::ListTunnels(
   const TunnelList list = context_.manager.List();
   response->set_epoch(list.epoch);
   response->set_revision(list.revision);
+  response->set_etag(list.etag);
   FillPage(list, after, request->page_size(), *response);
   return FinishNow(rpc, absl::OkStatus());
 }
@@ -158,11 +166,13 @@ grpc::ServerUnaryReactor* TunnelServiceImpl::UpdateTunnel(
         options);
   };
   return StartChange(context_, rpc,
-                     {.method = "UpdateTunnel",
-                      .name = request->tunnel().name(),
-                      .options = request->options(),
-                      .faults = std::move(faults),
-                      .run = run},
+                     Mutation<ChangeResult>{.method = "UpdateTunnel",
+                                            .name = request->tunnel().name(),
+                                            .request = *request,
+                                            .options = request->options(),
+                                            .rules = {.overlap = true},
+                                            .faults = std::move(faults),
+                                            .run = run},
                      response);
 }
 
@@ -183,12 +193,12 @@ grpc::ServerUnaryReactor* TunnelServiceImpl::DeleteTunnel(
     return result;
   };
   return StartChange(context_, rpc,
-                     {.method = "DeleteTunnel",
-                      .name = request->name(),
-                      .is_delete = true,
-                      .options = request->options(),
-                      .faults = std::move(faults),
-                      .run = run},
+                     Mutation<ChangeResult>{.method = "DeleteTunnel",
+                                            .name = request->name(),
+                                            .request = *request,
+                                            .options = request->options(),
+                                            .faults = std::move(faults),
+                                            .run = run},
                      response);
 }
 
@@ -209,11 +219,12 @@ grpc::ServerUnaryReactor* TunnelServiceImpl::PauseTunnel(
     return context_.manager.Pause(call, request->name(), options, max);
   };
   return StartChange(context_, rpc,
-                     {.method = "PauseTunnel",
-                      .name = request->name(),
-                      .options = request->options(),
-                      .faults = std::move(faults),
-                      .run = run},
+                     Mutation<ChangeResult>{.method = "PauseTunnel",
+                                            .name = request->name(),
+                                            .request = *request,
+                                            .options = request->options(),
+                                            .faults = std::move(faults),
+                                            .run = run},
                      response);
 }
 

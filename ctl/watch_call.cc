@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ctl/convert_reply.h"
+#include "ctl/faults.h"
 #include "ctl/status_map.h"
 #include "tunnel/base/error.h"
 

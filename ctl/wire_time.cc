@@ -27,6 +27,10 @@ google::protobuf::Duration DurationToProto(std::chrono::nanoseconds duration) {
   return out;
 }
 
+double ToSeconds(std::chrono::nanoseconds duration) {
+  return static_cast<double>(duration.count()) / 1e9;
+}
+
 std::optional<std::chrono::milliseconds> DurationFromProto(
     absl::string_view field, const google::protobuf::Duration& duration,
     Faults& faults) {

@@ -17,6 +17,9 @@ namespace tunnel::ctl {
 
 google::protobuf::Timestamp TimeToProto(absl::Time time);
 google::protobuf::Duration DurationToProto(std::chrono::nanoseconds duration);
+// 1'500'000'000 ns is 1.5; a decimal bound like 20 us is the double nearest to
+// 2e-05.
+double ToSeconds(std::chrono::nanoseconds duration);
 
 // Whole milliseconds, rounded up. A negative or malformed duration (seconds and
 // nanos of different sign, nanos out of range) is a fault of `field`, and so is

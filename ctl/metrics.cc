@@ -1,0 +1,284 @@
+#include "ctl/metrics.h"
+
+#include <prometheus/metric_type.h>
+#include <prometheus/text_serializer.h>
+
+#include <cstdint>
+#include <limits>
+#include <sstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "ctl/wire_time.h"
+#include "encap/drop_reason.h"
+#include "encap/encap_config.h"
+
+namespace tunnel::ctl {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Labels = std::vector<ClientMetric::Label>;
+
+// Families in the making.
+class Families {
+ public:
+  MetricFamily& Add(std::string name, MetricType type, std::string help) {
+    return families_.emplace_back(
+        MetricFamily{std::move(name), std::move(help), type, {}});
+  }
+  std::vector<MetricFamily> Take() && { return std::move(families_); }
+
+ private:
+  std::vector<MetricFamily> families_;
+};
+
+void AddValue(MetricFamily& family, Labels labels, double value) {
+  ClientMetric& metric = family.metric.emplace_back();
+  metric.label = std::move(labels);
+  if (family.type == MetricType::Counter) {
+    metric.counter.value = value;
+  } else {
+    metric.gauge.value = value;
+  }
+}
+
+// `counts[i]` samples up to `bounds[i]`; the last count has no bound.
+template <typename Bounds, typename Counts>
+void AddHistogram(MetricFamily& family, Labels labels, const Bounds& bounds,
+                  const Counts& counts, double sum) {
+  ClientMetric& metric = family.metric.emplace_back();
+  metric.label = std::move(labels);
+  uint64_t cumulative = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    cumulative += counts[i];
+    const double bound = i < bounds.size()
+                             ? static_cast<double>(bounds[i])
+                             : std::numeric_limits<double>::infinity();
+    metric.histogram.bucket.push_back({cumulative, bound});
+  }
+  metric.histogram.sample_count = cumulative;
+  metric.histogram.sample_sum = sum;
+}
+
+void AddLatency(MetricFamily& family, Labels labels,
+                const LatencyHistogram& histogram) {
+  std::array<double, LatencyHistogram::kBoundsNs.size()> bounds;
+  for (size_t i = 0; i < bounds.size(); ++i) {
+    bounds[i] =
+        ToSeconds(std::chrono::nanoseconds(LatencyHistogram::kBoundsNs[i]));
+  }
+  AddHistogram(family, std::move(labels), bounds, histogram.counts,
+               ToSeconds(histogram.sum));
+}
+
+std::string KeyText(const std::optional<uint32_t>& key) {
+  return key ? absl::StrCat(*key) : "";
+}
+
+void AddTunnelStates(const TunnelList& list, Families& out) {
+  MetricFamily info{"tunnel_info",
+                    "Identity of a tunnel; always 1. A key is empty when the "
+                    "tunnel has none.",
+                    MetricType::Gauge,
+                    {}};
+  MetricFamily up{"tunnel_up",
+                  "1 when the tunnel transmits and receives, else 0.",
+                  MetricType::Gauge,
+                  {}};
+  MetricFamily mtu{"tunnel_mtu_bytes",
+                   "MTU in force on the interface of the tunnel.",
+                   MetricType::Gauge,
+                   {}};
+  for (const TunnelView& tunnel : list.tunnels) {
+    const EndpointConfig& config = tunnel.config;
+    AddValue(info,
+             {{"tunnel", config.name},
+              {"mode", std::string(encap::ModeName(config.encap.mode))},
+              {"local", config.encap.local.ToString()},
+              {"remote", config.encap.remote.ToString()},
+              {"input_key", KeyText(config.encap.input_key)},
+              {"output_key", KeyText(config.encap.output_key)},
+              {"underlay_device", config.underlay_device}},
+             1);
+    AddValue(up, {{"tunnel", config.name}},
+             tunnel.oper_state == OperState::kUp ? 1 : 0);
+    AddValue(mtu, {{"tunnel", config.name}}, tunnel.effective_mtu);
+  }
+  for (MetricFamily* family : {&info, &up, &mtu}) {
+    out.Add(family->name, family->type, family->help).metric =
+        std::move(family->metric);
+  }
+}
+
+// A counter of each tunnel.
+void AddTunnelCounter(const StatsSnapshot& stats, const char* name,
+                      const char* help, uint64_t TunnelCounters::*field,
+                      Families& out) {
+  MetricFamily& family = out.Add(name, MetricType::Counter, help);
+  for (const StatsSnapshot::Tunnel& tunnel : stats.tunnels) {
+    AddValue(family, {{"tunnel", tunnel.name}},
+             static_cast<double>(tunnel.counters.*field));
+  }
+}
+
+void AddDrops(const std::string& tunnel, const char* direction,
+              const DropCounts& drops, MetricFamily& family) {
+  for (size_t i = 0; i < drops.size(); ++i) {
+    if (drops[i] == 0) continue;
+    AddValue(family,
+             {{"tunnel", tunnel},
+              {"direction", direction},
+              {"reason", std::string(encap::kDropReasonInfo[i].name)}},
+             static_cast<double>(drops[i]));
+  }
+}
+
+void AddTraffic(const StatsSnapshot& stats, Families& out) {
+  AddTunnelCounter(stats, "tunnel_receive_packets_total",
+                   "Packets decapsulated and handed to the interface.",
+                   &TunnelCounters::receive_packets, out);
+  AddTunnelCounter(stats, "tunnel_receive_bytes_total",
+                   "Bytes of the inner packets received.",
+                   &TunnelCounters::receive_bytes, out);
+  AddTunnelCounter(stats, "tunnel_transmit_packets_total",
+                   "Packets encapsulated and handed to the underlay.",
+                   &TunnelCounters::transmit_packets, out);
+  AddTunnelCounter(stats, "tunnel_transmit_bytes_total",
+                   "Bytes of the inner packets transmitted.",
+                   &TunnelCounters::transmit_bytes, out);
+  MetricFamily& drops = out.Add(
+      "tunnel_dropped_packets_total", MetricType::Counter,
+      "Packets dropped, by reason; the sum over the reasons is every drop. "
+      "The label tunnel is empty for packets that belong to no tunnel.");
+  for (const StatsSnapshot::Tunnel& tunnel : stats.tunnels) {
+    AddDrops(tunnel.name, "receive", tunnel.counters.receive_drops, drops);
+    AddDrops(tunnel.name, "transmit", tunnel.counters.transmit_drops, drops);
+  }
+  AddDrops("", "receive", stats.unmatched_drops, drops);
+  MetricFamily& last = out.Add(
+      "tunnel_last_receive_timestamp_seconds", MetricType::Gauge,
+      "When the tunnel has last received a packet, seconds since 1970; absent "
+      "until then.");
+  for (const StatsSnapshot::Tunnel& tunnel : stats.tunnels) {
+    if (!tunnel.counters.last_receive) continue;
+    AddValue(last, {{"tunnel", tunnel.name}},
+             absl::ToDoubleSeconds(*tunnel.counters.last_receive -
+                                   absl::UnixEpoch()));
+  }
+}
+
+void AddBatches(const StatsSnapshot& stats, Families& out) {
+  // Bucket i of the workers has batches of 2^i to 2^(i+1)-1 packets.
+  std::array<uint64_t, std::tuple_size_v<BatchHistogram> - 1> bounds;
+  for (size_t i = 0; i < bounds.size(); ++i) bounds[i] = (2u << i) - 1;
+  MetricFamily& family = out.Add("tunnel_batch_packets", MetricType::Histogram,
+                                 "Packets that a worker has moved at once.");
+  for (const WorkerCounters& worker : stats.workers) {
+    const std::string number = absl::StrCat(worker.worker);
+    AddHistogram(family, {{"worker", number}, {"direction", "receive"}}, bounds,
+                 worker.receive_batch,
+                 static_cast<double>(worker.receive_packets));
+    AddHistogram(family, {{"worker", number}, {"direction", "transmit"}},
+                 bounds, worker.transmit_batch,
+                 static_cast<double>(worker.transmit_packets));
+  }
+}
+
+void AddWorkers(const StatsSnapshot& stats, Families& out) {
+  AddBatches(stats, out);
+  const auto add = [&](const char* name, const char* help,
+                       uint64_t WorkerCounters::*field) {
+    MetricFamily& family = out.Add(name, MetricType::Counter, help);
+    for (const WorkerCounters& worker : stats.workers) {
+      AddValue(family, {{"worker", absl::StrCat(worker.worker)}},
+               static_cast<double>(worker.*field));
+    }
+  };
+  add("tunnel_worker_wakeups_total",
+      "Returns of the worker from its poll with work to do.",
+      &WorkerCounters::wakeups);
+  add("tunnel_worker_socket_dropped_packets_total",
+      "Packets that the kernel dropped before the worker could read them, for "
+      "any tunnel or none.",
+      &WorkerCounters::socket_drops);
+}
+
+void AddConfigLock(const ConfigLockInfo& lock, Families& out) {
+  AddLatency(out.Add("tunnel_config_lock_wait_seconds", MetricType::Histogram,
+                     "Wait for the configuration lock, of all that got it."),
+             {}, lock.wait);
+  AddLatency(out.Add("tunnel_config_lock_hold_seconds", MetricType::Histogram,
+                     "How long the configuration lock was held."),
+             {}, lock.hold);
+  AddValue(out.Add("tunnel_config_lock_interrupted_total", MetricType::Counter,
+                   "Waits and changes that an operator has ended."),
+           {}, static_cast<double>(lock.interrupted_total));
+}
+
+// As gRPC's libraries for Go name them, which the dashboards know.
+const char* CodeName(grpc::StatusCode code) {
+  constexpr std::array<const char*, 17> kNames = {"OK",
+                                                  "Canceled",
+                                                  "Unknown",
+                                                  "InvalidArgument",
+                                                  "DeadlineExceeded",
+                                                  "NotFound",
+                                                  "AlreadyExists",
+                                                  "PermissionDenied",
+                                                  "ResourceExhausted",
+                                                  "FailedPrecondition",
+                                                  "Aborted",
+                                                  "OutOfRange",
+                                                  "Unimplemented",
+                                                  "Internal",
+                                                  "Unavailable",
+                                                  "DataLoss",
+                                                  "Unauthenticated"};
+  const auto index = static_cast<size_t>(code);
+  return index < kNames.size() ? kNames[index] : "Unknown";
+}
+
+void AddCalls(const CallMetrics::Snapshot& calls, Families& out) {
+  MetricFamily& phases =
+      out.Add("tunnel_rewire_phase_seconds", MetricType::Histogram,
+              "Time of each step of the changes that were asked for.");
+  for (size_t i = 0; i < CallMetrics::kPhases.size(); ++i) {
+    AddLatency(phases, {{"phase", CallMetrics::kPhases[i]}}, calls.phases[i]);
+  }
+  MetricFamily& handled =
+      out.Add("grpc_server_handled_total", MetricType::Counter,
+              "Calls of the API that have ended, by method and code.");
+  for (const auto& [key, count] : calls.handled) {
+    AddValue(handled,
+             {{"grpc_method", key.first}, {"grpc_code", CodeName(key.second)}},
+             static_cast<double>(count));
+  }
+}
+
+}  // namespace
+
+std::vector<MetricFamily> CollectMetrics(const TunnelManager& manager,
+                                         const CallMetrics& calls) {
+  Families out;
+  AddTunnelStates(manager.List(), out);
+  // Without names it has no way to fail.
+  const absl::StatusOr<StatsSnapshot> stats = manager.Stats({});
+  if (stats.ok()) {
+    AddTraffic(*stats, out);
+    AddWorkers(*stats, out);
+  }
+  AddConfigLock(manager.LockInfo(), out);
+  AddCalls(calls.Read(), out);
+  return std::move(out).Take();
+}
+
+std::string MetricsText(const TunnelManager& manager,
+                        const CallMetrics& calls) {
+  std::ostringstream text;
+  prometheus::TextSerializer().Serialize(text, CollectMetrics(manager, calls));
+  return text.str();
+}
+
+}  // namespace tunnel::ctl
