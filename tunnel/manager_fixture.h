@@ -53,14 +53,21 @@ inline bool Eventually(const std::function<bool()>& condition) {
 
 class ManagerFixture : public testing::Test {
  protected:
-  ManagerFixture() {
+  ManagerFixture() : ManagerFixture(nullptr) {}
+  explicit ManagerFixture(ConfigStore* store) {
     links_.AddLocalAddress(Address("192.0.2.1"));
+    manager_ = Start(platform_, store);
+  }
+
+  static std::unique_ptr<TunnelManager> Start(Platform& platform,
+                                              ConfigStore* store) {
     TunnelManager::Options options;
     options.workers = 2;
     options.max_tunnels = 8;
-    auto manager = TunnelManager::Create(options, platform_);
+    options.store = store;
+    auto manager = TunnelManager::Create(options, platform);
     EXPECT_TRUE(manager.ok()) << manager.status();
-    manager_ = *std::move(manager);
+    return *std::move(manager);
   }
 
   static EndpointConfig Gre(const std::string& name,
@@ -89,6 +96,21 @@ class ManagerFixture : public testing::Test {
           return next;
         },
         {});
+  }
+
+  // Applies what `edit` makes of all configurations.
+  absl::StatusOr<ApplyResult> Apply(
+      const std::function<void(TunnelManager::Configs&)>& edit,
+      const ApplyOptions& options = {}) {
+    return manager_->Apply(
+        call_,
+        [&](const TunnelManager::Configs& current)
+            -> absl::StatusOr<TunnelManager::Configs> {
+          TunnelManager::Configs next = current;
+          edit(next);
+          return next;
+        },
+        options);
   }
 
   MemoryTunFactory tun_;

@@ -158,7 +158,9 @@ absl::StatusOr<std::unique_ptr<TunDevice>> MemoryTunFactory::Open(
     const Request& request) {
   MutexLock lock(mu_);
   RETURN_IF_ERROR(opens_.Step());
-  if (devices_.contains(request.name)) {
+  const auto there = devices_.find(request.name);
+  const bool taken = there != devices_.end() && !there->second->Vanished();
+  if (taken) {
     return MakeError(
         Reason::kNameInUse,
         absl::StrCat("an interface named \"", request.name, "\" exists"),
@@ -352,7 +354,8 @@ void MemoryTunFactory::Closed(const std::shared_ptr<State>& state) {
   state->attached = false;
   if (state->persistent && !state->Vanished()) return;
   ++destroyed_;
-  devices_.erase(state->name);
+  const auto it = devices_.find(state->name);
+  if (it != devices_.end() && it->second == state) devices_.erase(it);
 }
 
 }  // namespace tunnel

@@ -78,8 +78,8 @@ class MemoryTunFactory : public TunFactory {
   void SetRefuse(absl::string_view name, bool refuse);
 
   // Makes the queues read and write as those of a device that has been removed
-  // by somebody else. The name stays taken until the device is destroyed; a
-  // device without a TunDevice goes at once.
+  // by somebody else; its name is free for Open(). A device without a TunDevice
+  // goes at once.
   void Vanish(absl::string_view name);
 
  private:
