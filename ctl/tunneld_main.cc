@@ -22,12 +22,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "ctl/audit.h"
+#include "ctl/config_reload.h"
 #include "ctl/daemon_flags.h"
+#include "ctl/durable_state.h"
 #include "ctl/listen_socket.h"
 #include "ctl/privileges.h"
 #include "ctl/sd_notify.h"
 #include "ctl/server.h"
-#include "ctl/state_dir.h"
 #include "ctl/version.h"
 #include "tunnel/base/log.h"
 #include "tunnel/base/status_macros.h"
@@ -40,6 +42,7 @@ namespace {
 
 constexpr int kExitFailure = 1;
 constexpr int kExitUsage = 2;
+constexpr int kExitConfig = 78;  // EX_CONFIG
 constexpr std::chrono::milliseconds kDrain{1000};
 // SIGTERM to exit, at most. Past it something hangs, and the process ends
 // itself.
@@ -57,6 +60,7 @@ void BlockSignals() {
   const sigset_t set = HandledSignals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // a write then fails with EFBIG
 }
 
 // Each queue of each tunnel is a descriptor: take all that the hard limit
@@ -69,13 +73,13 @@ void RaiseFileLimit() {
 }
 
 // SIGTERM or SIGINT, when it comes.
-int WaitForStop() {
+int WaitForStop(ConfigReloader& reloader) {
   const sigset_t set = HandledSignals();
   while (true) {
     int signal = 0;
     if (sigwait(&set, &signal) != 0) continue;
     if (signal != SIGHUP) return signal;
-    LogInfo("SIGHUP: there is no configuration file to read again");
+    reloader.Request();
   }
 }
 
@@ -113,6 +117,7 @@ absl::StatusOr<std::optional<gid_t>> FindGroup(absl::string_view flag,
 absl::StatusOr<Server::Options> ServerOptions(const DaemonFlags& flags) {
   Server::Options options;
   options.listen.path = flags.socket_path;
+  options.metrics_listen = flags.metrics_listen;
   ASSIGN_OR_RETURN(
       options.listen.admin_group,
       FindGroup("admin_group", flags.admin_group, flags.admin_group_given));
@@ -127,17 +132,53 @@ absl::StatusOr<Server::Options> ServerOptions(const DaemonFlags& flags) {
   return options;
 }
 
-void Stop(Server& server, std::unique_ptr<TunnelManager> manager) {
+TunnelManager::Options ManagerOptions(const DaemonFlags& flags,
+                                      ConfigStore* store) {
+  TunnelManager::Options options;
+  options.workers = flags.workers;
+  options.max_tunnels = flags.max_tunnels;
+  options.store = store;
+  options.on_own_change = [](const CallContext& call,
+                             const absl::StatusOr<ApplyResult>& result) {
+    AuditChange({call, "", std::chrono::steady_clock::now(), {}}, result);
+  };
+  return options;
+}
+
+// Brings the stored tunnels back and then the file into effect. A file that
+// contradicts itself or the tunnels is returned as an error; of what the system
+// refuses the log tells, since the tunnels that are there need the daemon.
+absl::Status BringUp(DurableState& state,
+                     const std::optional<ConfigFile>& config,
+                     TunnelManager& manager, std::string& text) {
+  ASSIGN_OR_RETURN(text, RestoreTunnels(state, manager));
+  if (!config) return absl::OkStatus();
+  const absl::Status status = ApplyDaemonConfig(*config, "start", manager);
+  if (status.ok()) return status;
+  if (absl::IsInvalidArgument(status) || absl::IsAlreadyExists(status)) {
+    return absl::InvalidArgumentError(status.message());
+  }
+  LogError("the configuration file was not applied; SIGHUP tries again",
+           {{"cause", std::string(status.message())}});
+  text += "; the configuration file was not applied, see log";
+  return absl::OkStatus();
+}
+
+void Stop(Server& server, std::unique_ptr<ConfigReloader> reloader,
+          std::unique_ptr<TunnelManager> manager) {
   SdNotify("STOPPING=1");
   WatchShutdown();
   server.StopAdmission();
   manager->Shutdown();
+  reloader.reset();
   server.Shutdown(kDrain);
   manager.reset();
 }
 
-absl::Status Run(const DaemonFlags& flags) {
-  ASSIGN_OR_RETURN(const UniqueFd state_lock, LockStateDir(flags.state_dir));
+// Errors: INVALID_ARGUMENT is about the configuration file.
+absl::Status Run(const DaemonFlags& flags,
+                 const std::optional<ConfigFile>& config) {
+  ASSIGN_OR_RETURN(UniqueFd state_lock, OwnStateDir(flags.state_dir));
   ASSIGN_OR_RETURN(const Server::Options server_options, ServerOptions(flags));
   ASSIGN_OR_RETURN(const std::unique_ptr<LinuxPlatform> platform,
                    LinuxPlatform::Create());
@@ -145,23 +186,27 @@ absl::Status Run(const DaemonFlags& flags) {
   ASSIGN_OR_RETURN(ListenSocket listener,
                    ListenSocket::Open(server_options.listen));
   RETURN_IF_ERROR(KeepNetworkCapabilitiesOnly());
-  TunnelManager::Options manager_options;
-  manager_options.workers = flags.workers;
-  manager_options.max_tunnels = flags.max_tunnels;
+  ASSIGN_OR_RETURN(DurableState state,
+                   OpenDurableState(flags.state_dir, std::move(state_lock)));
   ASSIGN_OR_RETURN(
       std::unique_ptr<TunnelManager> manager,
-      TunnelManager::Create(manager_options, platform->platform()));
+      TunnelManager::Create(ManagerOptions(flags, state.store.get()),
+                            platform->platform()));
+  std::string text;
+  RETURN_IF_ERROR(BringUp(state, config, *manager, text));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<Server> server,
       Server::Start(server_options, std::move(listener), *manager));
-  SdNotify("READY=1");
+  auto reloader = std::make_unique<ConfigReloader>(
+      flags.config, flags.config_given, *manager);
+  SdNotify(absl::StrCat("READY=1\nSTATUS=", text));
   LogInfo("ready", {{"version", kVersion},
                     {"socket", flags.socket_path},
                     {"state_dir", flags.state_dir},
                     {"pid", absl::StrCat(getpid())}});
-  const int signal = WaitForStop();
+  const int signal = WaitForStop(*reloader);
   LogInfo("stopping", {{"signal", strsignal(signal)}});
-  Stop(*server, std::move(manager));
+  Stop(*server, std::move(reloader), std::move(manager));
   LogInfo("stopped");
   return absl::OkStatus();
 }
@@ -183,10 +228,17 @@ int Main(int argc, char** argv) {
   SetLogFormat(flags->log_format);
   BlockSignals();
   RaiseFileLimit();
-  const absl::Status status = Run(*flags);
+  // Before anything is touched.
+  const absl::StatusOr<std::optional<ConfigFile>> config =
+      ReadDaemonConfig(flags->config, flags->config_given);
+  if (!config.ok()) {
+    fprintf(stderr, "%s\n", std::string(config.status().message()).c_str());
+    return kExitConfig;
+  }
+  const absl::Status status = Run(*flags, *config);
   if (status.ok()) return 0;
   LogError("can not start", {{"cause", std::string(status.message())}});
-  return kExitFailure;
+  return absl::IsInvalidArgument(status) ? kExitConfig : kExitFailure;
 }
 
 }  // namespace
