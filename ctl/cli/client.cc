@@ -137,6 +137,24 @@ CallError Client::Attach(const v1::AttachEndpointRequest& request,
               request, limits, target_, reply);
 }
 
+CallError Client::Apply(const v1::ApplyConfigRequest& request,
+                        const CallLimits& limits, v1::ConfigChange* reply) {
+  return Call(stubs_->config, &v1::ConfigService::Stub::ApplyConfig, request,
+              limits, target_, reply);
+}
+
+CallError Client::Confirm(const v1::ConfirmApplyRequest& request,
+                          const CallLimits& limits, v1::ConfigChange* reply) {
+  return Call(stubs_->config, &v1::ConfigService::Stub::ConfirmApply, request,
+              limits, target_, reply);
+}
+
+CallError Client::Revert(const v1::RevertApplyRequest& request,
+                         const CallLimits& limits, v1::ConfigChange* reply) {
+  return Call(stubs_->config, &v1::ConfigService::Stub::RevertApply, request,
+              limits, target_, reply);
+}
+
 CallError Client::GetLock(const v1::GetConfigLockRequest& request,
                           const CallLimits& limits,
                           v1::ConfigLockState* reply) {
@@ -156,6 +174,13 @@ CallError Client::GetStats(const v1::GetStatsRequest& request,
                            v1::GetStatsResponse* reply) {
   return Call(stubs_->telemetry, &v1::TelemetryService::Stub::GetStats, request,
               limits, target_, reply);
+}
+
+CallError Client::GetMetrics(const v1::GetMetricsRequest& request,
+                             const CallLimits& limits,
+                             v1::GetMetricsResponse* reply) {
+  return Call(stubs_->telemetry, &v1::TelemetryService::Stub::GetMetrics,
+              request, limits, target_, reply);
 }
 
 CallError Client::Watch(

@@ -52,6 +52,12 @@ class Client {
                    const CallLimits& limits, v1::TunnelChange* reply);
   CallError Attach(const v1::AttachEndpointRequest& request,
                    const CallLimits& limits, v1::TunnelChange* reply);
+  CallError Apply(const v1::ApplyConfigRequest& request,
+                  const CallLimits& limits, v1::ConfigChange* reply);
+  CallError Confirm(const v1::ConfirmApplyRequest& request,
+                    const CallLimits& limits, v1::ConfigChange* reply);
+  CallError Revert(const v1::RevertApplyRequest& request,
+                   const CallLimits& limits, v1::ConfigChange* reply);
   CallError GetLock(const v1::GetConfigLockRequest& request,
                     const CallLimits& limits, v1::ConfigLockState* reply);
   CallError InterruptLock(const v1::InterruptConfigLockRequest& request,
@@ -59,6 +65,8 @@ class Client {
                           v1::InterruptConfigLockResponse* reply);
   CallError GetStats(const v1::GetStatsRequest& request,
                      const CallLimits& limits, v1::GetStatsResponse* reply);
+  CallError GetMetrics(const v1::GetMetricsRequest& request,
+                       const CallLimits& limits, v1::GetMetricsResponse* reply);
 
   // Gives each event to `handle` until that returns false (the result is then
   // OK), or the stream ends.

@@ -21,6 +21,18 @@ int RunCommand(Session& session) {
       return RunStats(session);
     case Verb::kWatch:
       return RunWatch(session);
+    case Verb::kMetrics:
+      return RunMetrics(session);
+    case Verb::kApply:
+      return RunApply(session);
+    case Verb::kConfirm:
+      return RunConfirm(session);
+    case Verb::kRevert:
+      return RunRevert(session);
+    case Verb::kDiff:
+      return RunDiff(session);
+    case Verb::kValidate:
+      return RunValidate(session);
     case Verb::kLockShow:
       return RunLockShow(session);
     case Verb::kLockInterrupt:

@@ -18,11 +18,19 @@ int RunShow(Session& session);
 int RunStats(Session& session);
 int RunLockShow(Session& session);
 int RunWatch(Session& session);
+int RunMetrics(Session& session);
 
 // Changes (commands_write.cc): create, set, delete, up, down, pause, resume,
 // detach, attach.
 int RunMutation(Session& session);
 int RunLockInterrupt(Session& session);
+
+// Whole configurations (commands_apply.cc).
+int RunApply(Session& session);
+int RunDiff(Session& session);
+int RunValidate(Session& session);
+int RunConfirm(Session& session);
+int RunRevert(Session& session);
 
 // Without the daemon (commands_local.cc).
 int RunHelp(Session& session);

@@ -5,7 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "ctl/cli/commands.h"
 #include "ctl/cli/render.h"
+#include "ctl/cli/render_lock.h"
 #include "ctl/cli/render_reply.h"
+#include "ctl/config_file/toml_writer.h"
 
 namespace tunnel::ctl::cli {
 namespace {
@@ -32,6 +34,7 @@ CallError ListAll(Session& session, std::vector<v1::Tunnel>* tunnels) {
 std::string Rendered(Session& session, const std::vector<v1::Tunnel>& tunnels) {
   const Setting* output = session.invocation().Find("output");
   if (output != nullptr && output->text == "name") return NamesText(tunnels);
+  if (output != nullptr && output->text == "toml") return TomlText(tunnels);
   if (session.json()) return TunnelsJson(tunnels, session.pretty());
   if (session.invocation().Has("details")) {
     return DetailsText(tunnels, session.color());
@@ -111,6 +114,16 @@ int RunStats(Session& session) {
   return session.Print(session.json()
                            ? StatsJson(stats, details, session.pretty())
                            : StatsText(stats, details));
+}
+
+int RunMetrics(Session& session) {
+  CallError error = session.Connect();
+  if (!error.ok()) return session.Fail(error);
+  v1::GetMetricsResponse metrics;
+  error = session.client().GetMetrics({}, session.limits(), &metrics);
+  if (!error.ok()) return session.Fail(error);
+  return session.Print(session.json() ? MessageJson(metrics, session.pretty())
+                                      : metrics.text());
 }
 
 int RunLockShow(Session& session) {

@@ -4,11 +4,13 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "ctl/cli/change_call.h"
 #include "ctl/cli/commands.h"
 #include "ctl/cli/interrupt.h"
 #include "ctl/cli/outcome.h"
 #include "ctl/cli/render_reply.h"
 #include "ctl/cli/request.h"
+#include "ctl/cli/unheard.h"
 
 namespace tunnel::ctl::cli {
 namespace {
@@ -20,25 +22,25 @@ CallError CallByName(Session& session, const std::string& name,
   Request request;
   FillRequest(session.invocation(), &request);
   request.set_name(name);
-  return (session.client().*method)(request, session.limits(), change);
+  return CallOnce(session, std::move(request), method, change);
 }
 
 CallError Mutate(Session& session, const std::string& name,
                  v1::TunnelChange* change) {
   const Invocation& invocation = session.invocation();
-  const CallLimits limits = session.limits();
-  Client& client = session.client();
   switch (session.verb()) {
     case Verb::kCreate:
-      return client.Create(CreateRequest(invocation), limits, change);
+      return CallOnce(session, CreateRequest(invocation), &Client::Create,
+                      change);
     case Verb::kSet:
-      return client.Update(UpdateRequest(invocation), limits, change);
+      return CallOnce(session, UpdateRequest(invocation), &Client::Update,
+                      change);
     case Verb::kUp:
-      return client.Update(AdminStateRequest(invocation, v1::ADMIN_UP), limits,
-                           change);
+      return CallOnce(session, AdminStateRequest(invocation, v1::ADMIN_UP),
+                      &Client::Update, change);
     case Verb::kDown:
-      return client.Update(AdminStateRequest(invocation, v1::ADMIN_DOWN),
-                           limits, change);
+      return CallOnce(session, AdminStateRequest(invocation, v1::ADMIN_DOWN),
+                      &Client::Update, change);
     case Verb::kDelete:
       return CallByName(session, name, &Client::Delete, change);
     case Verb::kPause:
@@ -52,17 +54,10 @@ CallError Mutate(Session& session, const std::string& name,
   }
 }
 
-// Whether the call was ended on this side, so that the daemon may have
-// completed the change unheard.
-bool EndedByUs(const CallError& error) {
-  return (error.code == kCodeCancelled && error.reason.empty() &&
-          Interrupt::Get().seen()) ||
-         error.code == kCodeDeadlineExceeded;
-}
-
 int ReportChange(Session& session, const std::string& name,
                  v1::TunnelChange change) {
   if (change.tunnel().name().empty()) change.mutable_tunnel()->set_name(name);
+  if (change.replayed()) session.Hint(kReplayed);
   return session.Print(session.json() ? MessageJson(change, session.pretty())
                                       : ChangeText(session.verb(), change));
 }
@@ -71,10 +66,7 @@ int ReportChange(Session& session, const std::string& name,
 // change.
 int ReportUnheard(Session& session, const std::string& name, absl::Time start,
                   CallError error) {
-  const bool deadline = error.code == kCodeDeadlineExceeded;
-  const std::string why = deadline ? "deadline exceeded" : "interrupted";
-  error.reason = deadline ? "DEADLINE_EXCEEDED" : "INTERRUPTED";
-  error.message = why + ", nothing changed";
+  const std::string why = DescribeEnd(&error);
   if (session.invocation().Has("dry-run")) return session.Fail(error);
   v1::TunnelChange change;
   switch (FindOutcome(session.client(), session.verb(), name, start,
@@ -100,10 +92,7 @@ int MutateOne(Session& session, const std::string& name) {
   if (error.ok()) return ReportChange(session, name, std::move(change));
   if (EndedByUs(error)) return ReportUnheard(session, name, start, error);
   if (error.reason == "DAEMON_UNREACHABLE") {
-    error.next_step = absl::StrCat(
-        "whether the change was made is not known; when the daemon is back: "
-        "'tunnelctl show ",
-        name, "'");
+    error.next_step = UnknownOutcomeText(error);
   }
   return session.Fail(error);
 }
@@ -116,10 +105,12 @@ CallError CheckMutation(const Invocation& invocation) {
     return UsageError("'set' needs at least one word to change",
                       "see 'tunnelctl help set'");
   }
-  if (verb == Verb::kDelete && invocation.Has("if-match") &&
-      invocation.operands.size() > 1) {
-    return UsageError("--if-match is the etag of one tunnel",
-                      "delete one tunnel a call");
+  if (verb == Verb::kDelete && invocation.operands.size() > 1) {
+    for (const char* word : {"if-match", "request-id"}) {
+      if (!invocation.Has(word)) continue;
+      return UsageError(absl::StrCat("--", word, " is of one tunnel"),
+                        "delete one tunnel a call");
+    }
   }
   return CallError();
 }

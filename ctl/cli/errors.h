@@ -22,6 +22,7 @@ inline constexpr int kExitConflict = 4;
 inline constexpr int kExitUnavailable = 69;
 inline constexpr int kExitTryAgain = 75;
 inline constexpr int kExitNoPermission = 77;
+inline constexpr int kExitConfig = 78;  // bad config file
 inline constexpr int kExitInterrupted = 130;
 
 // gRPC status codes that the client itself makes or looks for.

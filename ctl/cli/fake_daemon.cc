@@ -55,6 +55,9 @@ class FakeDaemon::Tunnels final : public v1::TunnelService::Service {
 class FakeDaemon::Config final : public v1::ConfigService::Service {
  public:
   explicit Config(FakeDaemon& daemon) : daemon_(daemon) {}
+  FAKE_METHOD(ApplyConfig, ApplyConfigRequest, ConfigChange, on_apply)
+  FAKE_METHOD(ConfirmApply, ConfirmApplyRequest, ConfigChange, on_confirm)
+  FAKE_METHOD(RevertApply, RevertApplyRequest, ConfigChange, on_revert)
   FAKE_METHOD(GetConfigLock, GetConfigLockRequest, ConfigLockState, on_lock)
   FAKE_METHOD(InterruptConfigLock, InterruptConfigLockRequest,
               InterruptConfigLockResponse, on_interrupt)
@@ -67,6 +70,7 @@ class FakeDaemon::Telemetry final : public v1::TelemetryService::Service {
  public:
   explicit Telemetry(FakeDaemon& daemon) : daemon_(daemon) {}
   FAKE_METHOD(GetStats, GetStatsRequest, GetStatsResponse, on_stats)
+  FAKE_METHOD(GetMetrics, GetMetricsRequest, GetMetricsResponse, on_metrics)
 
  private:
   FakeDaemon& daemon_;

@@ -49,10 +49,14 @@ class FakeDaemon {
   Hook<v1::ResumeTunnelRequest, v1::TunnelChange> on_resume;
   Hook<v1::DetachEndpointRequest, v1::TunnelChange> on_detach;
   Hook<v1::AttachEndpointRequest, v1::TunnelChange> on_attach;
+  Hook<v1::ApplyConfigRequest, v1::ConfigChange> on_apply;
+  Hook<v1::ConfirmApplyRequest, v1::ConfigChange> on_confirm;
+  Hook<v1::RevertApplyRequest, v1::ConfigChange> on_revert;
   Hook<v1::GetConfigLockRequest, v1::ConfigLockState> on_lock;
   Hook<v1::InterruptConfigLockRequest, v1::InterruptConfigLockResponse>
       on_interrupt;
   Hook<v1::GetStatsRequest, v1::GetStatsResponse> on_stats;
+  Hook<v1::GetMetricsRequest, v1::GetMetricsResponse> on_metrics;
   std::function<grpc::Status(grpc::ServerContext&,
                              const v1::WatchTunnelsRequest&,
                              grpc::ServerWriter<v1::WatchTunnelsResponse>&)>

@@ -27,8 +27,14 @@ enum class Verb : uint8_t {
   kResume,
   kDetach,
   kAttach,
+  kApply,
+  kConfirm,
+  kRevert,
+  kDiff,
+  kValidate,
   kWatch,
   kStats,
+  kMetrics,
   kLockShow,
   kLockInterrupt,
   kExplain,
@@ -114,7 +120,8 @@ const CommandInfo* FindCommand(absl::string_view name);
 // The word of this name that the command takes; nullptr when it takes none.
 const WordInfo* FindWord(const CommandInfo& command, absl::string_view name);
 const WordInfo* FindShortFlag(const CommandInfo& command, char flag);
-// True for the commands that change something and reply with a TunnelChange.
+// True for the commands that change something. All but confirm take the options
+// of changes (ChangeOptions).
 bool IsMutation(Verb verb);
 
 }  // namespace tunnel::ctl::cli

@@ -35,6 +35,12 @@ const Descriptor* RequestOf(Verb verb) {
       return v1::DetachEndpointRequest::descriptor();
     case Verb::kAttach:
       return v1::AttachEndpointRequest::descriptor();
+    case Verb::kApply:
+    case Verb::kDiff:
+    case Verb::kValidate:
+      return v1::ApplyConfigRequest::descriptor();
+    case Verb::kRevert:
+      return v1::RevertApplyRequest::descriptor();
     default:
       return nullptr;
   }
@@ -145,9 +151,11 @@ TEST(Grammar, EveryFieldOfTheSpecHasAWord) {
 TEST(Grammar, EveryMutationTakesTheOptionsOfChanges) {
   for (const CommandInfo& command : Commands()) {
     if (!IsMutation(command.verb)) continue;
+    EXPECT_NE(FindWord(command, "wait"), nullptr) << command.name;
+    if (command.verb == Verb::kConfirm) continue;  // has nothing to check first
+    EXPECT_NE(FindWord(command, "request-id"), nullptr) << command.name;
     EXPECT_NE(FindWord(command, "dry-run"), nullptr) << command.name;
     EXPECT_NE(FindWord(command, "lock-timeout"), nullptr) << command.name;
-    EXPECT_NE(FindWord(command, "wait"), nullptr) << command.name;
     EXPECT_EQ(FindWord(command, "if-match") != nullptr,
               command.verb != Verb::kCreate)
         << command.name;
@@ -185,7 +193,7 @@ TEST(Grammar, AliasesFindTheirCommand) {
   EXPECT_EQ(FindCommand("del"), FindCommand("delete"));
   EXPECT_EQ(FindCommand("list"), FindCommand("show"));
   EXPECT_EQ(FindCommand(""), nullptr);
-  EXPECT_EQ(FindCommand("apply"), nullptr);
+  EXPECT_EQ(FindCommand("aplly"), nullptr);
 }
 
 }  // namespace

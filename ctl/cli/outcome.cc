@@ -71,4 +71,26 @@ Outcome FindOutcome(Client& client, Verb verb, const std::string& name,
   return ShowsChange(verb, *tunnel, start) ? Outcome::kMade : Outcome::kNotMade;
 }
 
+Outcome FindApplyOutcome(Client& client, v1::ApplyConfigRequest request,
+                         v1::ConfigChange* change) {
+  CallLimits limits;
+  limits.deadline = absl::Now() + kPatience;
+  limits.interruptible = false;
+  if (!WaitUntilOutOfLock(client, limits)) return Outcome::kUnknown;
+  v1::ConfigLockState lock;
+  if (!client.GetLock({}, limits, &lock).ok()) return Outcome::kUnknown;
+  if (lock.has_pending()) {
+    // Nobody else can have made it: while one awaits, every other is refused.
+    if (!request.has_confirm_within()) return Outcome::kNotMade;
+    *change->mutable_pending() = lock.pending();
+    return Outcome::kMade;
+  }
+  if (request.has_confirm_within()) return Outcome::kNotMade;
+  request.mutable_options()->Clear();
+  request.mutable_options()->set_validate_only(true);
+  v1::ConfigChange left;
+  if (!client.Apply(request, limits, &left).ok()) return Outcome::kUnknown;
+  return left.no_op() ? Outcome::kMade : Outcome::kNotMade;
+}
+
 }  // namespace tunnel::ctl::cli

@@ -22,6 +22,11 @@ enum class Outcome { kMade, kNotMade, kUnknown };
 Outcome FindOutcome(Client& client, Verb verb, const std::string& name,
                     absl::Time start, v1::Tunnel* tunnel);
 
+// The same for a transaction: judges by whether the daemon now has what it asks
+// for. kMade fills `pending` of `change` if it awaits confirmation.
+Outcome FindApplyOutcome(Client& client, v1::ApplyConfigRequest request,
+                         v1::ConfigChange* change);
+
 }  // namespace tunnel::ctl::cli
 
 #endif  // CTL_CLI_OUTCOME_H_

@@ -110,6 +110,16 @@ std::string StatusLines(const Tunnel& tunnel) {
     absl::StrAppend(&text, ", overhead ", tunnel.overhead());
   }
   absl::StrAppend(&text, "\n");
+  // Where `local` names an interface.
+  if (!tunnel.effective_local().empty() &&
+      tunnel.effective_local() != tunnel.local()) {
+    absl::StrAppend(&text, "    effective local ", tunnel.effective_local(),
+                    "\n");
+  }
+  if (tunnel.has_overlap_until()) {
+    absl::StrAppend(&text, "    old identity received until ",
+                    TimeText(tunnel.overlap_until()), "\n");
+  }
   if (tunnel.paused() || tunnel.detached()) {
     absl::StrAppend(&text, "    held", tunnel.paused() ? " paused" : "",
                     tunnel.detached() ? " detached" : "", "\n");

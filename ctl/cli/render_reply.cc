@@ -33,37 +33,11 @@ uint64_t Total(const DropMap& drops) {
   return total;
 }
 
-// A value of FieldChange: JSON text without the quotes, "none" for nothing.
-std::string ValueText(absl::string_view json) {
-  if (json.size() >= 2 && json.front() == '"' && json.back() == '"') {
-    json = json.substr(1, json.size() - 2);
-  }
-  return json.empty() || json == "null" ? "none" : std::string(json);
-}
-
 // From the first packet held back to the last one let go again.
 absl::Duration PauseOf(const tunnel::v1::ChangeTiming& timing) {
   return FromProto(timing.pause()) + FromProto(timing.disestablish()) +
          FromProto(timing.detach()) + FromProto(timing.attach()) +
          FromProto(timing.establish()) + FromProto(timing.resume());
-}
-
-// `what` has taken the time: "paused", or "in" where the verb says it already.
-std::string CostText(absl::string_view what,
-                     const tunnel::v1::TunnelChange& change) {
-  const tunnel::v1::ChangeTiming& timing = change.timing();
-  const absl::Duration lock_wait = FromProto(timing.lock_wait());
-  std::vector<std::string> parts;
-  if (timing.has_pause()) {
-    parts.push_back(absl::StrCat(what, " ", DurationText(PauseOf(timing))));
-    parts.push_back(absl::StrCat(timing.packets_dropped(), " packets dropped"));
-  }
-  if (lock_wait >= absl::Milliseconds(1)) {
-    parts.push_back(
-        absl::StrCat("waited ", DurationText(lock_wait), " for the lock"));
-  }
-  if (parts.empty()) return "";
-  return absl::StrCat(" (", absl::StrJoin(parts, ", "), ")");
 }
 
 std::string FieldsText(const tunnel::v1::TunnelChange& change) {
@@ -173,12 +147,31 @@ std::string WorkersText(const tunnel::v1::GetStatsResponse& stats) {
   return table.Text();
 }
 
-std::string PartyText(const tunnel::v1::LockParty& party) {
-  return absl::StrCat("id ", party.id(), " ", party.operation(), " (uid ",
-                      party.uid(), ", pid ", party.pid(), ")");
+}  // namespace
+
+std::string ValueText(absl::string_view json) {
+  if (json.size() >= 2 && json.front() == '"' && json.back() == '"') {
+    json = json.substr(1, json.size() - 2);
+  }
+  return json.empty() || json == "null" ? "none" : std::string(json);
 }
 
-}  // namespace
+std::string CostText(absl::string_view what,
+                     const tunnel::v1::TunnelChange& change) {
+  const tunnel::v1::ChangeTiming& timing = change.timing();
+  const absl::Duration lock_wait = FromProto(timing.lock_wait());
+  std::vector<std::string> parts;
+  if (timing.has_pause()) {
+    parts.push_back(absl::StrCat(what, " ", DurationText(PauseOf(timing))));
+    parts.push_back(absl::StrCat(timing.packets_dropped(), " packets dropped"));
+  }
+  if (lock_wait >= absl::Milliseconds(1)) {
+    parts.push_back(
+        absl::StrCat("waited ", DurationText(lock_wait), " for the lock"));
+  }
+  if (parts.empty()) return "";
+  return absl::StrCat(" (", absl::StrJoin(parts, ", "), ")");
+}
 
 std::string ChangeText(Verb verb, const tunnel::v1::TunnelChange& change) {
   const std::string name = change.tunnel().name();
@@ -241,22 +234,6 @@ std::string StatsJson(const tunnel::v1::GetStatsResponse& stats, bool details,
     json.EndObject();
   }
   return json.Take() + "\n";
-}
-
-std::string LockText(const tunnel::v1::ConfigLockState& lock) {
-  std::string text = "free\n";
-  if (lock.has_holder()) {
-    text = absl::StrCat("held by ", PartyText(lock.holder()), " for ",
-                        DurationText(FromProto(lock.holder().age())), ", step ",
-                        lock.step(), "\n");
-  }
-  for (const tunnel::v1::LockParty& waiter : lock.waiters()) {
-    absl::StrAppend(&text, "waiting ", PartyText(waiter), " for ",
-                    DurationText(FromProto(waiter.age())), "\n");
-  }
-  absl::StrAppend(&text, "acquired ", lock.acquired_total(), " times, ",
-                  lock.interrupted_total(), " waits interrupted\n");
-  return text;
 }
 
 std::string TunnelsJson(const std::vector<tunnel::v1::Tunnel>& tunnels,

@@ -18,6 +18,9 @@ namespace {
 constexpr absl::Duration kWriteWait = absl::Seconds(60);
 constexpr absl::Duration kReadWait = absl::Seconds(10);
 constexpr absl::Duration kConnectWait = absl::Seconds(5);
+// How long a daemon that was lost may take to come back.
+constexpr absl::Duration kReconnectWait = absl::Seconds(3);
+constexpr absl::Duration kReconnectInterval = absl::Milliseconds(50);
 
 bool IsSet(const char* variable) {
   const char* value = std::getenv(variable);
@@ -69,6 +72,21 @@ CallError Session::Connect() {
   return error;
 }
 
+bool Session::Reconnect() {
+  sent_ = true;
+  const absl::Time end =
+      std::min(absl::Now() + kReconnectWait, limits().deadline);
+  while (true) {
+    const CallError error = Connect();
+    if (error.ok()) return true;
+    if (error.reason != "DAEMON_UNREACHABLE" ||
+        absl::Now() + kReconnectInterval >= end) {
+      return false;
+    }
+    absl::SleepFor(kReconnectInterval);
+  }
+}
+
 CallLimits Session::limits() const {
   CallLimits limits;
   if (verb() == Verb::kWatch) return limits;
@@ -85,8 +103,12 @@ int Session::Fail(CallError error) {
   if (error.code == kCodeCancelled && error.reason.empty() &&
       Interrupt::Get().seen()) {
     error.reason = "INTERRUPTED";
-    error.message =
-        IsMutation(verb()) ? "interrupted, nothing changed" : "interrupted";
+    error.message = "interrupted";
+    if (IsMutation(verb())) {
+      error.message = sent_ ? "interrupted; whether the change was made is not "
+                              "known"
+                            : "interrupted, nothing changed";
+    }
   }
   // Ctrl-C is how a watch ends, not what went wrong with it.
   const bool normal_end =

@@ -32,6 +32,9 @@ class Session {
   // Connects to the target. client() may be called after success only.
   CallError Connect();
   Client& client() { return *client_; }
+  // After a connection that broke: connects again, for some seconds if need
+  // be. False when no daemon came back.
+  bool Reconnect();
 
   // Ends at --wait after the start of the session, or after its default: 60 s
   // for changes, 10 s for reads.
@@ -55,6 +58,7 @@ class Session {
   bool json_ = false;
   bool pretty_ = false;
   bool color_ = false;
+  bool sent_ = false;  // a request was, whose reply was lost
   std::unique_ptr<Client> client_;
 };
 

@@ -236,12 +236,20 @@ bool ParseConfigFile(absl::string_view text, std::string name, ConfigFile* file,
   return errors->empty();
 }
 
-absl::StatusOr<ConfigFile> ReadConfigFile(const std::string& path) {
+absl::Status ReadConfigFile(const std::string& path, ConfigFile* file,
+                            std::vector<ConfigFileError>* errors) {
   const absl::StatusOr<std::string> text = ReadText(path);
   if (!text.ok()) return text.status();
+  ParseConfigFile(*text, path, file, errors);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ConfigFile> ReadConfigFile(const std::string& path) {
   ConfigFile file;
   std::vector<ConfigFileError> errors;
-  if (ParseConfigFile(*text, path, &file, &errors)) return file;
+  const absl::Status status = ReadConfigFile(path, &file, &errors);
+  if (!status.ok()) return status;
+  if (errors.empty()) return file;
   return absl::InvalidArgumentError(absl::StrJoin(
       errors, "\n", [&](std::string* out, const ConfigFileError& error) {
         absl::StrAppend(out, ErrorLine(path, error));

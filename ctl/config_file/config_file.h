@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "ctl/config_file/document.h"
@@ -44,9 +45,12 @@ std::string ErrorLine(absl::string_view name, const ConfigFileError& error);
 bool ParseConfigFile(absl::string_view text, std::string name, ConfigFile* file,
                      std::vector<ConfigFileError>* errors);
 
-// Reads the file at `path`. Errors: NOT_FOUND, PERMISSION_DENIED, UNAVAILABLE
-// when it can not be read; INVALID_ARGUMENT with an ErrorLine() for each error,
-// one a line.
+// Reads the file at `path`; `errors` gets what is wrong with it, as above.
+// Returns NOT_FOUND, PERMISSION_DENIED or UNAVAILABLE when it can not be read.
+absl::Status ReadConfigFile(const std::string& path, ConfigFile* file,
+                            std::vector<ConfigFileError>* errors);
+
+// The same with the errors as INVALID_ARGUMENT: an ErrorLine() for each.
 absl::StatusOr<ConfigFile> ReadConfigFile(const std::string& path);
 
 }  // namespace tunnel::ctl
