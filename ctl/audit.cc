@@ -134,6 +134,15 @@ void AuditChange(const AuditRecord& record,
   }
 }
 
+void AuditOwnChange(const CallContext& call,
+                    const absl::StatusOr<ApplyResult>& result) {
+  AuditRecord record{.call = call};
+  if (call.lock_times != nullptr) record.lock_times = *call.lock_times;
+  record.start = std::chrono::steady_clock::now() - record.lock_times.wait -
+                 record.lock_times.hold.value_or(std::chrono::nanoseconds(0));
+  AuditChange(record, result);
+}
+
 void AuditAction(const AuditRecord& record, const absl::Status& status) {
   Write(status, CommonFields(record, status));
 }

@@ -35,6 +35,10 @@ void AuditChange(const AuditRecord& record,
 void AuditChange(const AuditRecord& record,
                  const absl::StatusOr<ApplyResult>& result);
 
+// For TunnelManager::Options::on_own_change.
+void AuditOwnChange(const CallContext& call,
+                    const absl::StatusOr<ApplyResult>& result);
+
 // The same for what is no change of a tunnel (InterruptConfigLock).
 void AuditAction(const AuditRecord& record, const absl::Status& status);
 

@@ -110,8 +110,8 @@ void TestDaemon::Stop() {
   manager_.reset();
 }
 
-std::shared_ptr<grpc::Channel> TestDaemon::Connect() const {
-  grpc::ChannelArguments arguments;
+std::shared_ptr<grpc::Channel> TestDaemon::Connect(
+    grpc::ChannelArguments arguments) const {
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);

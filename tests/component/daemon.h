@@ -5,6 +5,7 @@
 #define TESTS_COMPONENT_DAEMON_H_
 
 #include <grpcpp/channel.h>
+#include <grpcpp/support/channel_arguments.h>
 #include <sys/types.h>
 
 #include <chrono>
@@ -65,7 +66,8 @@ class TestDaemon {
 
   const std::string& socket_path() const { return socket_path_; }
   // A channel with a connection of its own.
-  std::shared_ptr<grpc::Channel> Connect() const;
+  std::shared_ptr<grpc::Channel> Connect(
+      grpc::ChannelArguments arguments = {}) const;
   // The services over one connection.
   v1::TunnelService::Stub& tunnels() { return *tunnels_; }
   v1::ConfigService::Stub& config() { return *config_; }

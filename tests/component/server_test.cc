@@ -158,7 +158,7 @@ TEST(LimitTest, TakesTheLargestTunnelAndRefusesAHugeMessage) {
   grpc::ClientContext fits;
   EXPECT_EQ(ReasonOf(daemon.tunnels().CreateTunnel(&fits, request, &change)),
             "OK");
-  request.mutable_tunnel()->set_local(std::string(300'000, '1'));
+  request.mutable_tunnel()->set_local(std::string(9'000'000, '1'));
   grpc::ClientContext huge;
   EXPECT_EQ(daemon.tunnels().CreateTunnel(&huge, request, &change).error_code(),
             grpc::StatusCode::RESOURCE_EXHAUSTED);

@@ -1,0 +1,123 @@
+// The lock's queue when it is full: 256 ApplyConfig calls wait, one more is
+// sent away, and each that is cancelled leaves at once.
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <future>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/component/daemon.h"
+
+namespace tunnel::ctl {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr size_t kWaiters = 256;
+constexpr size_t kCallsAConnection = 64;  // the server allows 100 streams
+
+// One call whose answer is awaited in a completion queue.
+struct AsyncApply {
+  grpc::ClientContext context;
+  v1::ConfigChange change;
+  grpc::Status status;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<v1::ConfigChange>> reader;
+};
+
+class QueueTest : public ::testing::Test {
+ protected:
+  static v1::ApplyConfigRequest Wanted(int host) {
+    v1::ApplyConfigRequest request;
+    *request.add_tunnels() = GreRequest(absl::StrCat("t", host), 2).tunnel();
+    request.mutable_tunnels(0)->set_key(host);
+    return request;
+  }
+
+  std::unique_ptr<AsyncApply> Start(size_t i) {
+    if (stubs_.size() <= i / kCallsAConnection) {
+      stubs_.push_back(v1::ConfigService::NewStub(daemon_.Connect()));
+    }
+    auto call = std::make_unique<AsyncApply>();
+    call->reader = stubs_[i / kCallsAConnection]->AsyncApplyConfig(
+        &call->context, Wanted(static_cast<int>(i)), &queue_);
+    call->reader->Finish(&call->change, &call->status, call.get());
+    return call;
+  }
+  // The next call that ends.
+  AsyncApply* Next() {
+    void* tag = nullptr;
+    bool ok = false;
+    EXPECT_TRUE(queue_.Next(&tag, &ok) && ok);
+    return static_cast<AsyncApply*>(tag);
+  }
+  size_t Waiters() { return daemon_.manager().LockInfo().waiters.size(); }
+  static bool Await(const std::function<bool()>& condition) {
+    const auto limit = Clock::now() + std::chrono::seconds(20);
+    while (!condition()) {
+      if (Clock::now() > limit) return false;
+      std::this_thread::yield();
+    }
+    return true;
+  }
+
+  TestDaemon daemon_;
+  std::vector<std::unique_ptr<v1::ConfigService::Stub>> stubs_;
+  grpc::CompletionQueue queue_;
+};
+
+TEST_F(QueueTest, IsBoundedAndACancelledWaiterLeavesAtOnce) {
+  daemon_.gate().Shut();
+  auto holder = Start(0);
+  daemon_.gate().AwaitArrival();
+  std::vector<std::unique_ptr<AsyncApply>> waiters;
+  for (size_t i = 1; i <= kWaiters; ++i) waiters.push_back(Start(i));
+  ASSERT_TRUE(Await([&] { return Waiters() == kWaiters; }));
+
+  auto late = Start(kWaiters + 1);
+  ASSERT_EQ(Next(), late.get());
+  EXPECT_EQ(late->status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(ReasonOf(late->status), "CONFIG_LOCK_QUEUE_FULL");
+
+  // From the cancel in the client to the empty place in the daemon's queue.
+  std::vector<Clock::duration> times;
+  for (size_t i = 0; i < kWaiters / 2; ++i) {
+    const auto start = Clock::now();
+    waiters[i]->context.TryCancel();
+    ASSERT_TRUE(Await([&] { return Waiters() == kWaiters - i - 1; }));
+    times.push_back(Clock::now() - start);
+    ASSERT_EQ(Next(), waiters[i].get());
+    EXPECT_EQ(waiters[i]->status.error_code(), grpc::StatusCode::CANCELLED);
+  }
+  std::sort(times.begin(), times.end());
+  const auto ms = [](Clock::duration time) {
+    return std::chrono::duration<double, std::milli>(time).count();
+  };
+  const double median = ms(times[times.size() / 2]);
+  const double p99 = ms(times[times.size() * 99 / 100]);
+  std::printf("a cancelled waiter leaves in %.2f ms (median), %.2f ms (p99)\n",
+              median, p99);
+  EXPECT_LT(median, 50);
+  EXPECT_LT(p99, 500);  // 50 on a machine that has nothing else to do
+
+  daemon_.gate().OpenGate();
+  for (size_t i = 0; i < kWaiters / 2 + 1; ++i) {
+    EXPECT_EQ(ReasonOf(Next()->status), "OK");
+  }
+  EXPECT_EQ(daemon_.manager().List().tunnels.size(), kWaiters / 2 + 1);
+  const ConfigLockInfo info = daemon_.manager().LockInfo();
+  EXPECT_EQ(info.wait.total(), info.acquired_total);
+  EXPECT_EQ(info.hold.total(), info.acquired_total);
+}
+
+}  // namespace
+}  // namespace tunnel::ctl
