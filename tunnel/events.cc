@@ -58,17 +58,7 @@ void EventBus::Put(TunnelView view,
                    std::shared_ptr<const TunnelCounterBlocks> counters) {
   {
     const MutexLock lock(mu_);
-    const std::string name = view.config.name;
-    Entry& entry = entries_[name];
-    const bool added = entry.view.revision == 0 || entry.deleted;
-    if (entry.deleted) --deletions_;
-    const uint64_t old_revision = entry.view.revision;
-    entry.view = std::move(view);
-    entry.view.revision = old_revision;
-    entry.counters = std::move(counters);
-    entry.deleted = false;
-    Touch(name, entry);
-    if (added) entry.created = revision_;
+    PutLocked({std::move(view), std::move(counters)});
   }
   WakeAll();
 }
@@ -76,15 +66,47 @@ void EventBus::Put(TunnelView view,
 void EventBus::Remove(const std::string& name) {
   {
     const MutexLock lock(mu_);
-    const auto it = entries_.find(name);
-    if (it == entries_.end() || it->second.deleted) return;
-    it->second.deleted = true;
-    it->second.counters.reset();
-    ++deletions_;
-    Touch(name, it->second);
-    ForgetOldDeletions();
+    RemoveLocked(name);
   }
   WakeAll();
+}
+
+void EventBus::PutAll(std::vector<Update> updates) {
+  {
+    const MutexLock lock(mu_);
+    for (Update& update : updates) {
+      if (update.deleted) {
+        RemoveLocked(update.view.config.name);
+      } else {
+        PutLocked(std::move(update));
+      }
+    }
+  }
+  WakeAll();
+}
+
+void EventBus::PutLocked(Update update) {
+  const std::string name = update.view.config.name;
+  Entry& entry = entries_[name];
+  const bool added = entry.view.revision == 0 || entry.deleted;
+  if (entry.deleted) --deletions_;
+  const uint64_t old_revision = entry.view.revision;
+  entry.view = std::move(update.view);
+  entry.view.revision = old_revision;
+  entry.counters = std::move(update.counters);
+  entry.deleted = false;
+  Touch(name, entry);
+  if (added) entry.created = revision_;
+}
+
+void EventBus::RemoveLocked(const std::string& name) {
+  const auto it = entries_.find(name);
+  if (it == entries_.end() || it->second.deleted) return;
+  it->second.deleted = true;
+  it->second.counters.reset();
+  ++deletions_;
+  Touch(name, it->second);
+  ForgetOldDeletions();
 }
 
 void EventBus::Touch(const std::string& name, Entry& entry) {

@@ -38,6 +38,13 @@ class EventBus {
   void Put(TunnelView view,
            std::shared_ptr<const TunnelCounterBlocks> counters);
   void Remove(const std::string& name);
+  // All of one change, in order: no reader sees a part of it.
+  struct Update {
+    TunnelView view;  // deleted: only config.name
+    std::shared_ptr<const TunnelCounterBlocks> counters;
+    bool deleted = false;
+  };
+  void PutAll(std::vector<Update> updates);
 
   // ---- readers ----
   std::optional<TunnelView> Get(absl::string_view name) const;
@@ -91,6 +98,8 @@ class EventBus {
     uint64_t created = 0;  // revision
     bool deleted = false;
   };
+  void PutLocked(Update update) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RemoveLocked(const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Touch(const std::string& name, Entry& entry)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ForgetOldDeletions() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -117,7 +117,7 @@ inline constexpr bool kSeededFaults = true;
 bool FaultActive(Fault fault);
 #else
 inline constexpr bool kSeededFaults = false;
-constexpr bool FaultActive(Fault) { return false; }
+consteval bool FaultActive(Fault) { return false; }
 #endif
 
 }  // namespace tunnel
