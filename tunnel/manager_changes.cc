@@ -20,6 +20,7 @@ absl::StatusOr<ChangeResult> ManagerImpl::Create(const CallContext& call,
 absl::StatusOr<ChangeResult> ManagerImpl::Update(
     const CallContext& call, absl::string_view name,
     const TunnelManager::Edit& edit, const ChangeOptions& options) {
+  RETURN_IF_ERROR(CheckOverlap(options));
   return RunOne(
       call, options,
       [&](const ConfigSection& section, Transaction& tx) -> absl::Status {
@@ -28,7 +29,11 @@ absl::StatusOr<ChangeResult> ManagerImpl::Update(
         ASSIGN_OR_RETURN(const EndpointConfig config, edit(current));
         RETURN_IF_ERROR(CheckFixedFields(current, config));
         RETURN_IF_ERROR(Validate(config));
-        if (config != current) return PlanUpdate(section, *tunnel, config, tx);
+        if (config != current) {
+          RETURN_IF_ERROR(PlanUpdate(section, *tunnel, config, tx));
+          PlanOverlap(options, tx.parts.back());
+          return absl::OkStatus();
+        }
         tx.untouched.emplace();
         tx.untouched->no_op = true;
         tx.untouched->validated_only = options.validate_only;

@@ -107,7 +107,7 @@ absl::StatusOr<TunnelRecord*> ManagerImpl::Lookup(
   if (it == tunnels_.end()) return NotFound(name);
   TunnelRecord* tunnel = it->second.get();
   if (!options.if_match.empty()) {
-    const std::string etag = Etag(tunnel->wiring.config);
+    const std::string& etag = tunnel->wiring.etag;
     if (etag != options.if_match) {
       return MakeError(
           Reason::kEtagMismatch,
@@ -148,7 +148,8 @@ void ManagerImpl::LogIfError(const absl::Status& status,
 TunnelView ManagerImpl::PlannedView(const Wiring& wiring) {
   TunnelView view;
   view.config = wiring.config;
-  view.etag = Etag(wiring.config);
+  view.etag = wiring.etag;
+  view.effective_local = wiring.local;
   view.effective_mtu = wiring.underlay.effective_mtu;
   view.mtu_reason = wiring.underlay.mtu_reason;
   view.overhead = encap::EncapOverhead(wiring.config.encap);
@@ -181,6 +182,7 @@ TunnelView ManagerImpl::View(const TunnelRecord& tunnel) {
   view.update_time = tunnel.update_time;
   view.paused = tunnel.paused;
   view.detached = tunnel.detached;
+  if (tunnel.overlap.has_value()) view.overlap_until = tunnel.overlap->until;
   if (tunnel.failed) {
     view.oper_state = OperState::kFailed;
     view.oper_reason = tunnel.failure;
@@ -201,6 +203,7 @@ TunnelView ManagerImpl::ViewAfter(const TransactionPart& part) {
   view.update_time = absl::Now();
   view.paused = tunnel.paused;
   view.detached = tunnel.detached;
+  if (part.overlap.has_value()) view.overlap_until = part.overlap->until;
   SetOperState(part.next, view);
   return view;
 }
@@ -222,7 +225,7 @@ std::string ManagerImpl::ConfigEtag(const ConfigSection&) const {
   std::vector<std::string> etags;
   etags.reserve(tunnels_.size());
   for (const auto& [name, tunnel] : tunnels_)
-    etags.push_back(Etag(tunnel->wiring.config));
+    etags.push_back(tunnel->wiring.etag);
   return EtagOfAll(etags);
 }
 

@@ -4,7 +4,8 @@
 // would be), manager_transaction.cc (prepare, commit, execute),
 // manager_changes.cc (create, update, delete), manager_verbs.cc (pause, resume,
 // detach, attach), manager_apply.cc (many at once), manager_confirm.cc,
-// manager_restore.cc, manager_reconcile.cc (the underlay and timers).
+// manager_restore.cc, manager_reconcile.cc (the underlay and timers),
+// manager_overlap.cc (make before break).
 
 #ifndef TUNNEL_MANAGER_IMPL_H_
 #define TUNNEL_MANAGER_IMPL_H_
@@ -36,6 +37,7 @@
 #include "tunnel/sync/qsbr.h"
 #include "tunnel/transaction.h"
 #include "tunnel/tunnel_manager.h"
+#include "tunnel/underlay_changes.h"
 
 namespace tunnel {
 
@@ -124,11 +126,11 @@ class ManagerImpl {
 
   // ---- what a change would be (manager_plan.cc) ----
   absl::StatusOr<uint32_t> ResolveDevice(const EndpointConfig& config);
+  // The outer source as it is now; no address when the interface has none.
+  encap::IpAddress ResolveLocal(const EndpointConfig& config);
   // What routes and addresses say for this config; `own_ifindex` is the
   // tunnel's interface (0: not made yet).
-  UnderlayState EvaluateUnderlay(const EndpointConfig& config,
-                                 uint32_t underlay_ifindex,
-                                 uint32_t own_ifindex);
+  UnderlayState EvaluateUnderlay(const Wiring& wiring, uint32_t own_ifindex);
   absl::StatusOr<Wiring> Plan(const EndpointConfig& config,
                               uint32_t own_ifindex);
   // That only fields change which can be changed in place.
@@ -182,10 +184,17 @@ class ManagerImpl {
   absl::Status Reserve(const ConfigSection& section, const Transaction& tx,
                        std::vector<EndpointKey>& reserved);
   absl::Status Store(const ChangeOptions& options, Transaction& tx);
+  // Seeded faults (tunnel/base/fault.h); not there in other builds.
+  absl::Status CheckTooEarly(const CallContext& call,
+                             const ChangeOptions& options, const Planner& plan);
+  absl::Status StoreOneByOne(StoreCommit& commit);
   // Past the commit line; cannot fail.
   void Execute(const ConfigSection& section, Transaction& tx);
-  void Finish(const ConfigSection& section, TransactionPart& part);
-  void Drop(const ConfigSection& section, TransactionPart& part);
+  // Readers get `updates` at once when all parts are finished.
+  void Finish(const ConfigSection&, TransactionPart& part,
+              std::vector<EventBus::Update>& updates);
+  void Drop(const ConfigSection&, TransactionPart& part,
+            std::vector<EventBus::Update>& updates);
   TunFactory::Request TunRequest(const EndpointConfig& config) const;
   static void LogIfError(const absl::Status& status, const std::string& tunnel,
                          const char* what);
@@ -241,15 +250,45 @@ class ManagerImpl {
   // ---- the underlay and timers (manager_reconcile.cc) ----
   void OnLinkEvent(const LinkEvent& event) ABSL_LOCKS_EXCLUDED(reconcile_mu_);
   void ReconcileLoop() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
-  std::optional<ConfigSection> EnterAsMonitor(const char* operation);
-  void ReconcileAll();
-  void ReconcileOne(const ConfigSection& section, TunnelRecord& tunnel);
+  // Has the tunnel looked at soon.
+  void LookAgain(const std::string& name) ABSL_LOCKS_EXCLUDED(reconcile_mu_);
+  // Endpoint pairs were given back: those that wait for one look again.
+  void WakeWaiting(const ConfigSection&) ABSL_LOCKS_EXCLUDED(reconcile_mu_);
+  std::optional<ConfigSection> EnterAsMonitor(const std::string& operation);
+  void Reconcile(const UnderlayChanges& changes);
+  // False when the endpoint keys are not what they should be: Move() it.
+  bool ReconcileOne(const ConfigSection& section, TunnelRecord& tunnel);
+  Wiring PlanAgain(const ConfigSection& section, const TunnelRecord& tunnel);
+  void FollowMtu(const TunnelRecord& tunnel, Wiring& next);
+  void Turn(const ConfigSection& section, TunnelRecord& tunnel, Wiring& next,
+            RewirePlan plan);
+  void Move(const std::string& name);
+  // Asks the kernel for the tunnel's interface.
+  bool IsGone(const TunnelRecord& tunnel);
+  void FailTunnel(const ConfigSection& section, TunnelRecord& tunnel);
   void FailRemoved(const std::set<uint32_t>& removed);
   void ResumeExpired() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
   // The loop calls RunTimers() at `when`, or before.
   void NoteTimer(std::chrono::steady_clock::time_point when)
       ABSL_LOCKS_EXCLUDED(reconcile_mu_);
   void RunTimers() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
+
+  // ---- make before break (manager_overlap.cc) ----
+  // Error: FIELD_INVALID.
+  static absl::Status CheckOverlap(const ChangeOptions& options);
+  // Notes in a planned update that the old identity is to stay for a while, if
+  // that makes a difference.
+  void PlanOverlap(const ChangeOptions& options, TransactionPart& part);
+  // Past the commit line; none of them can fail. Start: both identities are
+  // received, output stays. Turn: output goes with the new one. End: turned,
+  // and the old one is free.
+  void StartOverlap(const ConfigSection& section, TransactionPart& part);
+  void TurnOutput(const ConfigSection& section, TunnelRecord& tunnel);
+  void EndOverlap(const ConfigSection& section, TunnelRecord& tunnel);
+  void FinishOverlaps() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
+  // What to add to the message that `key` is held: until when.
+  std::string OverlapNote(const EndpointKey& key,
+                          const std::string& holder) const;
 
   const TunnelManager::Options options_;
   Platform& platform_;
@@ -262,6 +301,8 @@ class ManagerImpl {
   std::map<std::string, std::unique_ptr<TunnelRecord>, std::less<>> tunnels_;
   RequestLog requests_;
   size_t next_spread_ = 0;
+  // Tunnels whose local device came to a pair that another tunnel holds.
+  std::set<std::string> waiting_for_pair_;
 
   mutable Mutex pending_mu_;  // leaf
   // Written by the holder of lock_.
@@ -273,8 +314,7 @@ class ManagerImpl {
   Mutex reconcile_mu_;  // leaf
   CondVar reconcile_cv_;
   bool stop_ ABSL_GUARDED_BY(reconcile_mu_) = false;
-  bool underlay_changed_ ABSL_GUARDED_BY(reconcile_mu_) = false;
-  std::set<uint32_t> links_removed_ ABSL_GUARDED_BY(reconcile_mu_);
+  UnderlayChanges changes_ ABSL_GUARDED_BY(reconcile_mu_);
   std::optional<std::chrono::steady_clock::time_point> next_timer_
       ABSL_GUARDED_BY(reconcile_mu_);
   std::thread reconciler_;

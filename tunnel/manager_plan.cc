@@ -21,15 +21,17 @@ std::string KeyText(const std::optional<uint32_t>& key) {
   return key.has_value() ? absl::StrCat(*key) : "none";
 }
 
-absl::Status PairInUse(const EndpointKey& key, const std::string& holder) {
+absl::Status PairInUse(const EndpointKey& key, const std::string& holder,
+                       const std::string& note = "") {
   const std::string local = key.addresses.local.ToString();
   const std::string remote = key.addresses.remote.ToString();
   return MakeError(
       Reason::kEndpointPairInUse,
-      absl::StrCat(
-          "local ", local, " remote ", remote, " input key ", KeyText(key.key),
-          " protocol ", static_cast<int>(key.protocol), " belongs to tunnel \"",
-          holder, "\"; choose another pair or key, or delete that tunnel"),
+      absl::StrCat("local ", local, " remote ", remote, " input key ",
+                   KeyText(key.key), " protocol ",
+                   static_cast<int>(key.protocol), " belongs to tunnel \"",
+                   holder, "\"", note,
+                   "; choose another pair or key, or delete that tunnel"),
       {{"tunnel", holder},
        {"local", local},
        {"remote", remote},
@@ -88,21 +90,28 @@ absl::StatusOr<uint32_t> ManagerImpl::ResolveDevice(
   return ifindex;
 }
 
-UnderlayState ManagerImpl::EvaluateUnderlay(const EndpointConfig& config,
-                                            uint32_t underlay_ifindex,
+encap::IpAddress ManagerImpl::ResolveLocal(const EndpointConfig& config) {
+  if (config.local_device.empty()) return config.encap.local;
+  return platform_.links.AddressOf(config.local_device,
+                                   config.encap.remote.family());
+}
+
+UnderlayState ManagerImpl::EvaluateUnderlay(const Wiring& wiring,
                                             uint32_t own_ifindex) {
   UnderlayState state;
-  const encap::EncapConfig& encap = config.encap;
-  const uint32_t overhead = encap::EncapOverhead(encap);
+  const EndpointConfig& config = wiring.config;
+  const encap::IpAddress& remote = config.encap.remote;
+  const uint32_t overhead = encap::EncapOverhead(config.encap);
   const absl::StatusOr<RouteInfo> route = platform_.links.RouteTo(
-      encap.remote, encap.local, underlay_ifindex, config.fwmark);
+      remote, wiring.local, wiring.underlay_ifindex, config.fwmark);
+  if (route.ok()) state.route_ifindex = route->ifindex;
   if (config.mtu.has_value()) {
     state.effective_mtu = *config.mtu;
     state.mtu_reason = absl::StrCat(*config.mtu, " (configured)");
   } else {
     const uint32_t underlay =
         route.ok() && route->mtu != 0 ? route->mtu : kFallbackUnderlayMtu;
-    const uint32_t least = encap.local.is_v6() ? kMinMtuV6 : kMinMtuV4;
+    const uint32_t least = remote.is_v6() ? kMinMtuV6 : kMinMtuV4;
     state.effective_mtu =
         std::clamp(underlay > overhead ? underlay - overhead : least, least,
                    kMaxMtu - overhead);
@@ -112,13 +121,18 @@ UnderlayState ManagerImpl::EvaluateUnderlay(const EndpointConfig& config,
                    : " (no route yet)",
         " - ", overhead, " (outer headers)");
   }
-  if (!platform_.links.IsLocalAddress(encap.local)) {
+  if (wiring.local.family() == encap::IpFamily::kNone) {
     state.transmit_block = encap::DropReason::kNoRoute;
-    state.block_reason = absl::StrCat("local address ", encap.local.ToString(),
+    state.block_reason =
+        absl::StrCat(config.local_device, " has no ",
+                     remote.is_v6() ? "IPv6" : "IPv4", " address");
+  } else if (!platform_.links.IsLocalAddress(wiring.local)) {
+    state.transmit_block = encap::DropReason::kNoRoute;
+    state.block_reason = absl::StrCat("local address ", wiring.local.ToString(),
                                       " is not on this host");
   } else if (route.ok() && own_ifindex != 0 && route->ifindex == own_ifindex) {
     state.transmit_block = encap::DropReason::kRecursion;
-    state.block_reason = absl::StrCat("the route to ", encap.remote.ToString(),
+    state.block_reason = absl::StrCat("the route to ", remote.ToString(),
                                       " leads into the tunnel itself");
   }
   return state;
@@ -128,10 +142,13 @@ absl::StatusOr<Wiring> ManagerImpl::Plan(const EndpointConfig& config,
                                          uint32_t own_ifindex) {
   Wiring wiring;
   wiring.config = config;
+  wiring.etag = Etag(config);
   ASSIGN_OR_RETURN(wiring.underlay_ifindex, ResolveDevice(config));
-  wiring.keys = EndpointKeys(config.encap, wiring.underlay_ifindex);
-  wiring.underlay =
-      EvaluateUnderlay(config, wiring.underlay_ifindex, own_ifindex);
+  wiring.local = ResolveLocal(config);
+  if (wiring.local.family() != encap::IpFamily::kNone) {
+    wiring.keys = EndpointKeys(EffectiveEncap(wiring), wiring.underlay_ifindex);
+  }
+  wiring.underlay = EvaluateUnderlay(wiring, own_ifindex);
   return wiring;
 }
 
@@ -226,7 +243,7 @@ absl::Status ManagerImpl::CheckKeys(const ConfigSection& section,
       const Endpoint* holder = table_.Holder(section, key);
       if (holder == nullptr || gives_up(holder, key)) continue;
       if (part.tunnel == nullptr || part.tunnel->endpoint.get() != holder)
-        return PairInUse(key, holder->name());
+        return PairInUse(key, holder->name(), OverlapNote(key, holder->name()));
     }
   }
   return absl::OkStatus();

@@ -1,11 +1,13 @@
 // The underlay as one more caller of the configuration walk: what links,
 // addresses and routes do to tunnels, and pauses that end by themselves.
 
-#include <algorithm>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tunnel/base/clock.h"
 #include "tunnel/base/cpu.h"
 #include "tunnel/base/error.h"
@@ -29,7 +31,7 @@ constexpr std::chrono::milliseconds kQueueFullPause{10};
 // What the underlay asks for must happen: an interrupted wait is begun again.
 // Only the end of the daemon ends it.
 std::optional<ConfigSection> ManagerImpl::EnterAsMonitor(
-    const char* operation) {
+    const std::string& operation) {
   CallContext call;
   call.operation = operation;
   while (true) {
@@ -46,12 +48,21 @@ std::optional<ConfigSection> ManagerImpl::EnterAsMonitor(
 void ManagerImpl::OnLinkEvent(const LinkEvent& event) {
   {
     const MutexLock lock(reconcile_mu_);
-    if (event.kind == LinkEvent::Kind::kLink && event.removed) {
-      links_removed_.insert(event.ifindex);
-    }
-    underlay_changed_ = true;
+    changes_.Add(event);
   }
   reconcile_cv_.NotifyAll();
+}
+
+void ManagerImpl::LookAgain(const std::string& name) {
+  {
+    const MutexLock lock(reconcile_mu_);
+    changes_.AddTunnel(name);
+  }
+  reconcile_cv_.NotifyAll();
+}
+
+void ManagerImpl::WakeWaiting(const ConfigSection&) {
+  for (const std::string& name : waiting_for_pair_) LookAgain(name);
 }
 
 void ManagerImpl::NoteTimer(SteadyTime when) {
@@ -65,12 +76,11 @@ void ManagerImpl::NoteTimer(SteadyTime when) {
 void ManagerImpl::ReconcileLoop() {
   SetThreadName("tunnel-monitor");
   while (true) {
-    bool changed = false;
     bool timer = false;
-    std::set<uint32_t> removed;
+    UnderlayChanges changes;
     {
       const MutexLock lock(reconcile_mu_);
-      while (!stop_ && !underlay_changed_ &&
+      while (!stop_ && changes_.empty() &&
              !(next_timer_.has_value() && SteadyNow() >= *next_timer_)) {
         reconcile_cv_.WaitUntil(reconcile_mu_,
                                 next_timer_.value_or(SteadyTime::max()));
@@ -78,20 +88,36 @@ void ManagerImpl::ReconcileLoop() {
       if (stop_) return;
       timer = next_timer_.has_value() && SteadyNow() >= *next_timer_;
       if (timer) next_timer_.reset();
-      if (underlay_changed_ && links_removed_.empty()) {
+      if (!timer && changes_.removed().empty()) {
         const SteadyTime until = Deadline(SteadyNow(), kSettle);
-        while (!stop_ && links_removed_.empty() &&
+        while (!stop_ && changes_.removed().empty() &&
                reconcile_cv_.WaitUntil(reconcile_mu_, until)) {
         }
         if (stop_) return;
       }
-      changed = std::exchange(underlay_changed_, false);
-      removed.swap(links_removed_);
+      changes = std::exchange(changes_, {});
     }
     if (timer) RunTimers();
-    if (!removed.empty()) FailRemoved(removed);
-    if (changed) ReconcileAll();
+    if (!changes.removed().empty()) FailRemoved(changes.removed());
+    if (!changes.empty()) Reconcile(changes);
   }
+}
+
+void ManagerImpl::FailTunnel(const ConfigSection& section,
+                             TunnelRecord& tunnel) {
+  LogWarning("the network device of a tunnel has been removed",
+             {{"tunnel", tunnel.name()}});
+  EndOverlap(section, tunnel);
+  tunnel::Pause(section, path(), tunnel);
+  Disestablish(section, path(), tunnel);
+  tunnel::Detach(section, path(), tunnel.wiring.keys);
+  qsbr_.Wait();
+  tunnel.failed = true;
+  tunnel.failure =
+      "the network device has been removed; delete the tunnel and create it "
+      "again";
+  waiting_for_pair_.erase(tunnel.name());
+  Announce(section, tunnel);
 }
 
 void ManagerImpl::FailRemoved(const std::set<uint32_t>& removed) {
@@ -99,82 +125,176 @@ void ManagerImpl::FailRemoved(const std::set<uint32_t>& removed) {
       EnterAsMonitor("monitor: interface removed");
   if (!section.has_value()) return;  // stopping
   for (auto& [name, tunnel] : tunnels_) {
-    if (tunnel->failed ||
-        removed.count(tunnel->endpoint->device().ifindex()) == 0)
-      continue;
-    LogWarning("the network device of a tunnel has been removed",
-               {{"tunnel", name}});
-    tunnel::Pause(*section, path(), *tunnel);
-    Disestablish(*section, path(), *tunnel);
-    tunnel::Detach(*section, path(), tunnel->wiring.keys);
-    qsbr_.Wait();
-    tunnel->failed = true;
-    tunnel->failure =
-        "the network device has been removed; delete the tunnel and create it "
-        "again";
-    Announce(*section, *tunnel);
+    if (!tunnel->failed &&
+        removed.count(tunnel->endpoint->device().ifindex()) != 0)
+      FailTunnel(*section, *tunnel);
   }
 }
 
-void ManagerImpl::ReconcileAll() {
+void ManagerImpl::Reconcile(const UnderlayChanges& changes) {
+  std::set<uint32_t> own;
+  std::vector<std::string> moved;
   std::string next;  // the first name of the next chunk
-  do {
+  for (bool more = true; more;) {
     const std::optional<ConfigSection> section =
         EnterAsMonitor("monitor: underlay changed");
     if (!section.has_value()) return;  // stopping
-    auto it = tunnels_.lower_bound(next);
-    for (size_t n = 0; n < kChunk && it != tunnels_.end(); ++n, ++it) {
-      if (!it->second->failed) ReconcileOne(*section, *it->second);
+    if (own.empty()) {
+      for (const auto& [name, tunnel] : tunnels_)
+        own.insert(tunnel->endpoint->device().ifindex());
     }
-    if (it == tunnels_.end()) return;
-    next = it->first;
-  } while (true);
+    size_t looks = 0;
+    auto it = tunnels_.lower_bound(next);
+    for (; looks < kChunk && it != tunnels_.end(); ++it) {
+      TunnelRecord& tunnel = *it->second;
+      if (tunnel.failed || !changes.Concerns(tunnel, own)) continue;
+      ++looks;
+      if (changes.resync() && IsGone(tunnel)) {
+        FailTunnel(*section, tunnel);
+      } else if (!ReconcileOne(*section, tunnel)) {
+        moved.push_back(it->first);
+      }
+    }
+    more = it != tunnels_.end();
+    if (more) next = it->first;
+  }
+  for (const std::string& name : moved) Move(name);
 }
 
-void ManagerImpl::ReconcileOne(const ConfigSection& section,
-                               TunnelRecord& tunnel) {
-  Wiring& wiring = tunnel.wiring;
-  const uint32_t ifindex = tunnel.endpoint->device().ifindex();
-  UnderlayState state =
-      EvaluateUnderlay(wiring.config, wiring.underlay_ifindex, ifindex);
-  if (state == wiring.underlay) return;
-  if (state.effective_mtu != wiring.underlay.effective_mtu) {
-    if (const absl::Status status =
-            platform_.links.SetMtu(ifindex, state.effective_mtu);
-        !status.ok()) {
-      LogWarning("the MTU could not follow the underlay",
-                 {{"tunnel", tunnel.name()},
-                  {"cause", std::string(status.message())}});
-      state.effective_mtu = wiring.underlay.effective_mtu;
-      state.mtu_reason = wiring.underlay.mtu_reason;
-    }
+bool ManagerImpl::IsGone(const TunnelRecord& tunnel) {
+  const absl::StatusOr<bool> exists =
+      platform_.links.Exists(tunnel.endpoint->device().ifindex());
+  return exists.ok() && !*exists;
+}
+
+// As Plan(), for a tunnel that is there: an underlay device that has gone is
+// waited for, and so is an endpoint pair that its local device came to but
+// another tunnel holds.
+Wiring ManagerImpl::PlanAgain(const ConfigSection& section,
+                              const TunnelRecord& tunnel) {
+  const Wiring& now = tunnel.wiring;
+  Wiring next;
+  next.config = now.config;
+  next.etag = now.etag;
+  next.underlay_ifindex = now.underlay_ifindex;
+  if (!now.config.underlay_device.empty()) {
+    const uint32_t ifindex =
+        platform_.links.IndexOf(now.config.underlay_device);
+    if (ifindex != 0) next.underlay_ifindex = ifindex;
   }
-  if (state.transmit_block == wiring.underlay.transmit_block) {
-    wiring.underlay = std::move(state);
+  next.local = ResolveLocal(now.config);
+  if (next.local.family() != encap::IpFamily::kNone)
+    next.keys = EndpointKeys(EffectiveEncap(next), next.underlay_ifindex);
+  next.underlay = EvaluateUnderlay(next, tunnel.endpoint->device().ifindex());
+  for (const EndpointKey& key : next.keys) {
+    const Endpoint* holder = table_.Holder(section, key);
+    if (holder == nullptr || holder == tunnel.endpoint.get()) continue;
+    next.keys.clear();
+    next.underlay.transmit_block = encap::DropReason::kDown;
+    next.underlay.block_reason = absl::StrCat(
+        LocalText(now.config), " is ", next.local.ToString(),
+        ", and that endpoint pair belongs to tunnel \"", holder->name(), "\"");
+    break;
+  }
+  return next;
+}
+
+// The link's MTU follows `next`; what it can not be, `next` does not say.
+void ManagerImpl::FollowMtu(const TunnelRecord& tunnel, Wiring& next) {
+  const UnderlayState& now = tunnel.wiring.underlay;
+  const bool too_early = tunnel.overlap.has_value() &&
+                         !tunnel.overlap->turned &&
+                         next.underlay.effective_mtu > now.effective_mtu;
+  absl::Status status;
+  if (!too_early && next.underlay.effective_mtu != now.effective_mtu) {
+    status = platform_.links.SetMtu(tunnel.endpoint->device().ifindex(),
+                                    next.underlay.effective_mtu);
+  }
+  LogIfError(status, tunnel.name(), "the MTU could not follow the underlay");
+  if (!status.ok() || too_early) {
+    next.underlay.effective_mtu = now.effective_mtu;
+    next.underlay.mtu_reason = now.mtu_reason;
+  }
+}
+
+bool ManagerImpl::ReconcileOne(const ConfigSection& section,
+                               TunnelRecord& tunnel) {
+  Wiring next = PlanAgain(section, tunnel);
+  Wiring& wiring = tunnel.wiring;
+  if (tunnel.overlap.has_value() && !tunnel.overlap->turned &&
+      !platform_.links.IsLocalAddress(tunnel.overlap->old.local)) {
+    TurnOutput(section, tunnel);
+  }
+  if (next.keys != wiring.keys) return false;
+  if (next.underlay == wiring.underlay && next.local == wiring.local)
+    return true;
+  FollowMtu(tunnel, next);
+  if (next.underlay.transmit_block == wiring.underlay.transmit_block) {
+    wiring.underlay = std::move(next.underlay);
+    wiring.local = next.local;
   } else {
-    LogInfo(state.block_reason.empty() ? "tunnel may transmit again"
-                                       : "tunnel stops to transmit",
-            {{"tunnel", tunnel.name()}, {"reason", state.block_reason}});
-    Wiring next;
-    next.config = wiring.config;
-    next.underlay_ifindex = wiring.underlay_ifindex;
-    next.keys = wiring.keys;
-    next.underlay = std::move(state);
+    LogInfo(
+        next.underlay.block_reason.empty() ? "tunnel may transmit again"
+                                           : "tunnel stops to transmit",
+        {{"tunnel", tunnel.name()}, {"reason", next.underlay.block_reason}});
+    EndOverlap(section, tunnel);
     next.variant =
         BuildVariant(*tunnel.endpoint, next, wiring.variant->contexts);
-    ChangeTiming timing;
-    RewireItem item;
-    item.tunnel = &tunnel;
-    item.next = &next;
-    item.plan = RewirePlan::kPublish;
-    item.timing = &timing;
-    ExecuteRewire(section, path(), std::span(&item, 1));
+    Turn(section, tunnel, next, RewirePlan::kPublish);
   }
   Announce(section, tunnel);
+  return true;
+}
+
+void ManagerImpl::Turn(const ConfigSection& section, TunnelRecord& tunnel,
+                       Wiring& next, RewirePlan plan) {
+  ChangeTiming timing;
+  const RewireItem item{RewireItem::Kind::kChange, &tunnel, &next, plan,
+                        &timing};
+  ExecuteRewire(section, path(), {&item, 1});
+}
+
+// The identity of a tunnel has changed by itself: all six steps, as for a
+// change that an operator asks for, under a hold of the lock of its own.
+void ManagerImpl::Move(const std::string& name) {
+  std::string operation = "monitor: underlay of " + name;
+  if (const std::optional<TunnelView> view = bus_.Get(name);
+      view.has_value() && !view->config.local_device.empty()) {
+    operation = "monitor: address of " + view->config.local_device;
+  }
+  const std::optional<ConfigSection> section = EnterAsMonitor(operation);
+  if (!section.has_value()) return;  // stopping
+  const auto it = tunnels_.find(name);
+  if (it == tunnels_.end() || it->second->failed) return;
+  TunnelRecord& tunnel = *it->second;
+  EndOverlap(*section, tunnel);
+  Wiring next = PlanAgain(*section, tunnel);
+  const bool waits =
+      next.keys.empty() && next.local.family() != encap::IpFamily::kNone;
+  if (waits) {
+    waiting_for_pair_.insert(name);
+  } else {
+    waiting_for_pair_.erase(name);
+  }
+  if (next.keys == tunnel.wiring.keys) {
+    ReconcileOne(*section, tunnel);
+    return;
+  }
+  LogInfo("the endpoint pair of a tunnel changes",
+          {{"tunnel", name},
+           {"local", next.local.ToString()},
+           {"reason", next.underlay.block_reason}});
+  FollowMtu(tunnel, next);
+  next.variant = BuildVariant(*tunnel.endpoint, next,
+                              std::make_shared<FlowContexts>(pool_->size()));
+  Turn(*section, tunnel, next, RewirePlan::kRewire);
+  Announce(*section, tunnel);
+  WakeWaiting(*section);
 }
 
 void ManagerImpl::RunTimers() {
   ResumeExpired();
+  FinishOverlaps();
   RevertExpired();
 }
 

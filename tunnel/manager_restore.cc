@@ -84,8 +84,7 @@ absl::Status ManagerImpl::RestoreOne(const ConfigSection& section,
       RETURN_IF_ERROR(
           AlignLink(section, *part.link, stored.ifindex, part.next));
       // Routes by the interface count now.
-      part.next.underlay = EvaluateUnderlay(
-          stored.config, part.next.underlay_ifindex, stored.ifindex);
+      part.next.underlay = EvaluateUnderlay(part.next, stored.ifindex);
       part.next.variant =
           BuildVariant(*part.made->endpoint, part.next,
                        std::make_shared<FlowContexts>(pool_->size()));
@@ -126,6 +125,7 @@ void ManagerImpl::KeepFailed(const ConfigSection& section,
       stored.config.name, std::make_unique<AbsentDevice>(stored.config.name),
       pool_->size());
   tunnel->wiring.config = stored.config;
+  tunnel->wiring.etag = Etag(stored.config);
   if (absl::StatusOr<Wiring> wiring = Plan(stored.config, 0); wiring.ok()) {
     for (const EndpointKey& key : wiring->keys) {
       if (table_.Reserve(section, key, *tunnel->endpoint) == nullptr)

@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "tunnel/base/clock.h"
 #include "tunnel/base/error.h"
+#include "tunnel/base/fault.h"
 #include "tunnel/base/log.h"
 #include "tunnel/base/status_macros.h"
 #include "tunnel/manager_impl.h"
@@ -25,6 +26,8 @@ void SortByName(ApplyResult& result) {
 absl::StatusOr<ApplyResult> ManagerImpl::Run(const CallContext& call,
                                              const ChangeOptions& options,
                                              const Planner& plan) {
+  if (FaultActive(Fault::kCheckBeforeLock))
+    RETURN_IF_ERROR(CheckTooEarly(call, options, plan));
   std::optional<ApplyResult> replay;
   ASSIGN_OR_RETURN(const ConfigSection section,
                    EnterToChange(call, options, replay));
@@ -36,6 +39,18 @@ absl::StatusOr<ApplyResult> ManagerImpl::Run(const CallContext& call,
   result.lock_hold = Since(start);
   return result;
 }
+
+#ifdef TUNNELD_SEEDED_FAULTS
+// Looks under one hold of the lock and acts under another.
+absl::Status ManagerImpl::CheckTooEarly(const CallContext& call,
+                                        const ChangeOptions& options,
+                                        const Planner& plan) {
+  ASSIGN_OR_RETURN(const ConfigSection section, Enter(call, options));
+  Transaction tx;
+  RETURN_IF_ERROR(plan(section, tx));
+  return CheckEndState(section, tx);
+}
+#endif
 
 absl::StatusOr<ChangeResult> ManagerImpl::RunOne(const CallContext& call,
                                                  const ChangeOptions& options,
@@ -54,13 +69,16 @@ absl::StatusOr<ApplyResult> ManagerImpl::Carry(const ConfigSection& section,
     result.validated_only = options.validate_only;
     if (!options.validate_only) Remember(section, options, result);
   } else {
-    RETURN_IF_ERROR(CheckEndState(section, tx));
+    if (!FaultActive(Fault::kCheckBeforeLock))
+      RETURN_IF_ERROR(CheckEndState(section, tx));
     if (!options.validate_only) {
       section.SetStep("prepare");
       for (TransactionPart& part : tx.parts)
         RETURN_IF_ERROR(PreparePart(section, part));
       RETURN_IF_ERROR(ReserveAndCommit(section, options, tx));
       Execute(section, tx);
+      if (FaultActive(Fault::kStoreAfterSteps) && options_.store != nullptr)
+        RETURN_IF_ERROR(options_.store->Commit(*tx.late_commit));
     }
     result.validated_only = options.validate_only;
     for (TransactionPart& part : tx.parts) {
@@ -127,8 +145,7 @@ absl::Status ManagerImpl::PrepareCreate(const ConfigSection& section,
   RETURN_IF_ERROR(section.CheckInterrupt());
   RETURN_IF_ERROR(part.link->SetUp(false, config.admin_up));
   // The interface is up now: its own routes count.
-  part.next.underlay =
-      EvaluateUnderlay(config, part.next.underlay_ifindex, ifindex);
+  part.next.underlay = EvaluateUnderlay(part.next, ifindex);
   part.next.variant = BuildVariant(endpoint, part.next,
                                    std::make_shared<FlowContexts>(workers));
   return absl::OkStatus();
@@ -229,12 +246,30 @@ absl::Status ManagerImpl::Store(const ChangeOptions& options, Transaction& tx) {
   }
   commit.set_pending = tx.set_pending;
   commit.pending = tx.pending;
+  if (FaultActive(Fault::kStoreAfterSteps)) {
+    tx.late_commit = std::move(commit);
+    return absl::OkStatus();
+  }
+  if (FaultActive(Fault::kStoreOneByOne)) return StoreOneByOne(commit);
   return options_.store->Commit(commit);
 }
+
+#ifdef TUNNELD_SEEDED_FAULTS
+absl::Status ManagerImpl::StoreOneByOne(StoreCommit& commit) {
+  while (commit.put.size() > 1) {
+    StoreCommit one;
+    one.put.push_back(std::move(commit.put.back()));
+    commit.put.pop_back();
+    RETURN_IF_ERROR(options_.store->Commit(one));
+  }
+  return options_.store->Commit(commit);
+}
+#endif
 
 void ManagerImpl::Execute(const ConfigSection& section, Transaction& tx) {
   std::vector<RewireItem> items;
   for (TransactionPart& part : tx.parts) {
+    if (part.tunnel != nullptr) EndOverlap(section, *part.tunnel);
     RewireItem item;
     item.timing = &part.result.timing;
     item.plan = part.plan;
@@ -244,6 +279,10 @@ void ManagerImpl::Execute(const ConfigSection& section, Transaction& tx) {
       item.tunnel = part.made.get();
       part.made->wiring = std::move(part.next);
     } else if (part.action == ChangeAction::kUpdated) {
+      if (part.overlap.has_value()) {
+        StartOverlap(section, part);
+        continue;
+      }
       item.kind = RewireItem::Kind::kChange;
       item.tunnel = part.tunnel;
       item.next = &part.next;
@@ -258,15 +297,19 @@ void ManagerImpl::Execute(const ConfigSection& section, Transaction& tx) {
   if (tx.set_pending)
     SetPending(section, std::move(tx.pending), tx.confirm_within);
   // A name may leave and come in one transaction.
+  std::vector<EventBus::Update> updates;
   for (TransactionPart& part : tx.parts) {
-    if (part.action == ChangeAction::kDeleted) Drop(section, part);
+    if (part.action == ChangeAction::kDeleted) Drop(section, part, updates);
   }
   for (TransactionPart& part : tx.parts) {
-    if (part.action != ChangeAction::kDeleted) Finish(section, part);
+    if (part.action != ChangeAction::kDeleted) Finish(section, part, updates);
   }
+  bus_.PutAll(std::move(updates));
+  WakeWaiting(section);
 }
 
-void ManagerImpl::Drop(const ConfigSection&, TransactionPart& part) {
+void ManagerImpl::Drop(const ConfigSection&, TransactionPart& part,
+                       std::vector<EventBus::Update>& updates) {
   const StoredDevice device{
       part.name, part.tunnel->endpoint->device().ifindex(),
       part.tunnel->wiring.config.encap.mode == encap::Mode::kGretap};
@@ -274,13 +317,17 @@ void ManagerImpl::Drop(const ConfigSection&, TransactionPart& part) {
     LogIfError(part.tunnel->endpoint->device().SetPersistent(false), part.name,
                "the device could not be given up");
   }
+  waiting_for_pair_.erase(part.name);
   tunnels_.erase(part.name);  // the device goes with it
   part.tunnel = nullptr;
-  bus_.Remove(part.name);
+  EventBus::Update& update = updates.emplace_back();
+  update.view.config.name = part.name;
+  update.deleted = true;
   if (options_.store != nullptr) options_.store->DeviceRemoved(device);
 }
 
-void ManagerImpl::Finish(const ConfigSection& section, TransactionPart& part) {
+void ManagerImpl::Finish(const ConfigSection&, TransactionPart& part,
+                         std::vector<EventBus::Update>& updates) {
   if (part.action == ChangeAction::kCreated) {
     part.tunnel = part.made.get();
     tunnels_[part.name] = std::move(part.made);
@@ -297,8 +344,11 @@ void ManagerImpl::Finish(const ConfigSection& section, TransactionPart& part) {
         "the interface could not be set down; its packets are dropped "
         "all the same");
   }
-  Commit(section, *part.tunnel);
+  ++part.tunnel->generation;
+  part.tunnel->update_time = absl::Now();
   part.result.tunnel = View(*part.tunnel);
+  updates.push_back(
+      {part.result.tunnel, part.tunnel->endpoint->counter_blocks()});
 }
 
 }  // namespace tunnel

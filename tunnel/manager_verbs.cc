@@ -29,6 +29,7 @@ absl::StatusOr<ChangeResult> ManagerImpl::Verb(const CallContext& call,
     result.action = ChangeAction::kUpdated;
     RETURN_IF_ERROR(section.CommitPoint());
     RETURN_IF_ERROR(StoreVerb(options, *tunnel, verb, result));
+    EndOverlap(section, *tunnel);
     const uint64_t drops = TotalDrops(*tunnel->endpoint);
     tunnel->resume_at.reset();
     verb.mark(tunnel->paused, tunnel->detached);

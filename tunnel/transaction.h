@@ -31,6 +31,8 @@ struct TransactionPart {
   std::unique_ptr<LinkChanges> link;  // goes back before `made` goes away
   Wiring next;                        // kCreated, kUpdated
   RewirePlan plan = RewirePlan::kRewire;
+  // kUpdated: how long the old identity is received too; `old` is empty yet.
+  std::optional<Overlap> overlap;
   // kCreated: what is brought back of an older tunnel.
   std::optional<StoredTunnel> origin;
   ChangeResult result;
@@ -43,6 +45,8 @@ struct Transaction {
   std::optional<StoredPending> pending;  // set when set_pending
   bool set_pending = false;
   std::optional<std::chrono::milliseconds> confirm_within;  // with `pending`
+  // For a seeded fault alone (tunnel/base/fault.h).
+  std::optional<StoreCommit> late_commit;
 };
 
 }  // namespace tunnel

@@ -60,6 +60,8 @@ struct TunnelView {
   OperState oper_state = OperState::kDown;
   std::string oper_reason;  // empty when kUp
   uint32_t ifindex = 0;
+  // The outer source in force; no address while config.local_device has none.
+  encap::IpAddress effective_local;
   uint32_t effective_mtu = 0;  // bytes
   std::string mtu_reason;
   uint32_t overhead = 0;  // outer header bytes

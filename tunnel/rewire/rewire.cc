@@ -190,8 +190,8 @@ std::unique_ptr<Variant> BuildVariant(Endpoint& endpoint, const Wiring& wiring,
                                       std::shared_ptr<FlowContexts> contexts) {
   const SendRoute route{wiring.config.encap.remote, wiring.underlay_ifindex,
                         wiring.config.fwmark};
-  auto variant = std::make_unique<Variant>(endpoint, wiring.config.encap, route,
-                                           std::move(contexts));
+  auto variant = std::make_unique<Variant>(endpoint, EffectiveEncap(wiring),
+                                           route, std::move(contexts));
   variant->transmit_block = wiring.underlay.transmit_block;
   if (!wiring.config.admin_up) {
     variant->transmit_block = encap::DropReason::kDown;

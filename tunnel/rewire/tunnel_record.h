@@ -23,6 +23,7 @@ namespace tunnel {
 
 // What the underlay lets the tunnel do at the moment.
 struct UnderlayState {
+  uint32_t route_ifindex = 0;  // that the route leaves by; 0: no route
   uint32_t effective_mtu = 0;  // bytes, for the interface
   std::string mtu_reason;
   // kNone, or why nothing can be sent now; with the sentence for people.
@@ -35,15 +36,46 @@ struct UnderlayState {
 // Everything that a change of the configuration replaces at once.
 struct Wiring {
   EndpointConfig config;
+  std::string etag;               // Etag(config)
   uint32_t underlay_ifindex = 0;  // of config.underlay_device
-  std::vector<EndpointKey> keys;  // held in the table
+  // The outer source in force. No address: that of config.local_device, which
+  // has none now.
+  encap::IpAddress local;
+  // Held in the table. None without a local address, or while another tunnel
+  // holds what config.local_device came to.
+  std::vector<EndpointKey> keys;
   UnderlayState underlay;
   std::unique_ptr<Variant> variant;
+};
+
+// The outer configuration with the source in force; the unspecified address
+// when there is none.
+inline encap::EncapConfig EffectiveEncap(const Wiring& wiring) {
+  static constexpr uint8_t kUnspecified[16] = {};
+  encap::EncapConfig encap = wiring.config.encap;
+  encap.local = wiring.local;
+  if (encap.local.family() == encap::IpFamily::kNone) {
+    encap.local = encap.remote.is_v6() ? encap::IpAddress::V6(kUnspecified)
+                                       : encap::IpAddress::V4(kUnspecified);
+  }
+  return encap;
+}
+
+// The wiring before a change that is received from still, and sent with until
+// `turned` (make before break).
+struct Overlap {
+  Wiring old;
+  bool turned = false;
+  std::chrono::steady_clock::time_point turn_at, end_at;
+  absl::Time until;  // end_at, for people
 };
 
 struct TunnelRecord {
   std::unique_ptr<Endpoint> endpoint;
   Wiring wiring;
+  // While it lasts, the keys that overlap->old alone has are held too, and
+  // output uses overlap->old until it has turned.
+  std::optional<Overlap> overlap;
   std::unique_ptr<Establishment> establishment;
   size_t spread = 0;  // which worker a tunnel with sequence numbers goes to
 

@@ -1,0 +1,76 @@
+#include "tunnel/underlay_changes.h"
+
+#include <algorithm>
+
+namespace tunnel {
+namespace {
+
+bool Contains(const encap::IpPrefix& prefix, const encap::IpAddress& address) {
+  if (prefix.address.family() != address.family()) return false;
+  const auto a = prefix.address.bytes();
+  const auto b = address.bytes();
+  const size_t whole = prefix.length / 8;
+  if (whole > a.size() || !std::equal(a.begin(), a.begin() + whole, b.begin()))
+    return false;
+  const int rest = prefix.length % 8;
+  return rest == 0 || ((a[whole] ^ b[whole]) >> (8 - rest)) == 0;
+}
+
+}  // namespace
+
+void UnderlayChanges::Add(const LinkEvent& event) {
+  switch (event.kind) {
+    case LinkEvent::Kind::kResync:
+      resync_ = true;
+      break;
+    case LinkEvent::Kind::kLink:
+      links_.insert(event.ifindex);
+      if (event.removed) removed_.insert(event.ifindex);
+      break;
+    case LinkEvent::Kind::kAddress:
+      addresses_.insert(event.address);
+      links_.insert(event.ifindex);
+      break;
+    case LinkEvent::Kind::kRoute:
+      if (!event.destination || routes_.size() >= kMostRoutes) {
+        all_routes_ = true;
+      } else {
+        routes_.push_back(*event.destination);
+      }
+      break;
+  }
+}
+
+bool UnderlayChanges::empty() const {
+  return !resync_ && !all_routes_ && routes_.empty() && addresses_.empty() &&
+         links_.empty() && removed_.empty() && tunnels_.empty();
+}
+
+bool UnderlayChanges::Concerns(const TunnelRecord& tunnel,
+                               const std::set<uint32_t>& own) const {
+  if (resync_ || all_routes_) return true;
+  const Wiring& wiring = tunnel.wiring;
+  const encap::IpAddress& remote = wiring.config.encap.remote;
+  if (addresses_.count(wiring.local) != 0) return true;
+  if (!wiring.config.local_device.empty() && !addresses_.empty()) return true;
+  if (tunnel.overlap && addresses_.count(tunnel.overlap->old.local) != 0)
+    return true;
+  // A real interface may carry any route, or be one that was waited for; one
+  // that has gone concerns those that used it.
+  if (std::any_of(links_.begin(), links_.end(), [&](uint32_t ifindex) {
+        return ifindex == wiring.underlay.route_ifindex ||
+               ifindex == wiring.underlay_ifindex ||
+               (own.count(ifindex) == 0 && removed_.count(ifindex) == 0);
+      })) {
+    return true;
+  }
+  if (std::any_of(routes_.begin(), routes_.end(),
+                  [&](const encap::IpPrefix& route) {
+                    return Contains(route, remote);
+                  })) {
+    return true;
+  }
+  return tunnels_.count(tunnel.name()) != 0;
+}
+
+}  // namespace tunnel
