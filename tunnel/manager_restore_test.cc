@@ -20,6 +20,7 @@ struct WithStore {
 class ManagerRestoreTest : private WithStore, public ManagerFixture {
  protected:
   ManagerRestoreTest() : ManagerFixture(&store) {}
+  ~ManagerRestoreTest() override { manager_.reset(); }  // before its platform
 
   // The manager ends, and the next one starts from the store.
   TunnelManager::RestoreReport Restart() {
