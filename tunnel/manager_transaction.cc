@@ -294,8 +294,6 @@ void ManagerImpl::Execute(const ConfigSection& section, Transaction& tx) {
     items.push_back(item);
   }
   ExecuteRewire(section, path(), items);
-  if (tx.set_pending)
-    SetPending(section, std::move(tx.pending), tx.confirm_within);
   // A name may leave and come in one transaction.
   std::vector<EventBus::Update> updates;
   for (TransactionPart& part : tx.parts) {
@@ -305,6 +303,9 @@ void ManagerImpl::Execute(const ConfigSection& section, Transaction& tx) {
     if (part.action != ChangeAction::kDeleted) Finish(section, part, updates);
   }
   bus_.PutAll(std::move(updates));
+  // Whoever sees that nothing is pending any more sees the tunnels gone back.
+  if (tx.set_pending)
+    SetPending(section, std::move(tx.pending), tx.confirm_within);
   WakeWaiting(section);
 }
 
