@@ -102,8 +102,8 @@ constexpr std::array<FlagInfo, 13> kFlags = {{
        return ReadCount(text, flags.max_connections_per_uid);
      }},
     {"metrics_listen", "ADDR:PORT",
-     "serve metrics for Prometheus at http://ADDR:PORT/metrics; anybody who "
-     "gets there may read them [off]",
+     "serve metrics for Prometheus at http://ADDR:PORT/metrics (IPv4); anybody "
+     "who gets there may read them [off]",
      [](const std::string& text, DaemonFlags& flags) {
        absl::StatusOr<MetricsAddress> address = ParseMetricsAddress(text);
        if (!address.ok()) return false;

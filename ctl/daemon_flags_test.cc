@@ -79,5 +79,20 @@ TEST(DaemonFlagsTest, RefusesWhatItDoesNotUnderstandAndNamesIt) {
   }
 }
 
+TEST(DaemonFlagsTest, MetricsAddressIsOneIpv4AddressAndPort) {
+  const auto flags = Parse({"--metrics_listen=127.0.0.1:9469"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  ASSERT_TRUE(flags->metrics_listen.has_value());
+  EXPECT_EQ(flags->metrics_listen->host, "127.0.0.1");
+  EXPECT_EQ(flags->metrics_listen->port, 9469);
+  EXPECT_FALSE(Parse({})->metrics_listen.has_value());
+  for (const char* text :
+       {"", "9469", ":9469", "localhost:9469", "127.0.0.1",
+        "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:80s",
+        "127.0.0.1:80,81", "[::1]:9469", "1.2.3:80", "127.0.0.1:-1"}) {
+    EXPECT_FALSE(Parse({"--metrics_listen", text}).ok()) << text;
+  }
+}
+
 }  // namespace
 }  // namespace tunnel::ctl

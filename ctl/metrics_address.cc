@@ -3,34 +3,26 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <algorithm>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace tunnel::ctl {
 
 absl::StatusOr<MetricsAddress> ParseMetricsAddress(absl::string_view text) {
-  const absl::Status wrong = absl::InvalidArgumentError(
-      absl::StrCat("\"", text,
-                   "\" is not an address and a port, like 127.0.0.1:9469 or "
-                   "[::1]:9469"));
-  const size_t colon = text.rfind(':');
-  if (colon == absl::string_view::npos) return wrong;
-  MetricsAddress out;
+  const size_t colon = std::min(text.find(':'), text.size());
+  const std::string host(text.substr(0, colon));
+  in_addr parsed{};
   int port = 0;
-  if (!absl::SimpleAtoi(text.substr(colon + 1), &port) || port < 1 ||
+  if (colon == text.size() || inet_pton(AF_INET, host.c_str(), &parsed) != 1 ||
+      !absl::SimpleAtoi(text.substr(colon + 1), &port) || port < 1 ||
       port > 65535) {
-    return wrong;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"", text,
+        "\" is not an IPv4 address and a port, like 127.0.0.1:9469"));
   }
-  out.port = static_cast<uint16_t>(port);
-  absl::string_view host = text.substr(0, colon);
-  const bool v6 = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  if (v6) host = host.substr(1, host.size() - 2);
-  out.host = std::string(host);
-  in6_addr parsed{};
-  if (inet_pton(v6 ? AF_INET6 : AF_INET, out.host.c_str(), &parsed) != 1) {
-    return wrong;
-  }
-  return out;
+  return MetricsAddress{host, static_cast<uint16_t>(port)};
 }
 
 }  // namespace tunnel::ctl

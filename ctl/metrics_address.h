@@ -12,11 +12,12 @@
 namespace tunnel::ctl {
 
 struct MetricsAddress {
-  std::string host;   // a literal IPv4 or IPv6 address, without brackets
+  std::string host;   // a literal IPv4 address
   uint16_t port = 0;  // from 1
 };
 
-// "127.0.0.1:9469" or "[::1]:9469". Errors: InvalidArgument.
+// "127.0.0.1:9469". IPv4 alone, as the web server of the system has no other.
+// Errors: InvalidArgument.
 absl::StatusOr<MetricsAddress> ParseMetricsAddress(absl::string_view text);
 
 }  // namespace tunnel::ctl

@@ -34,13 +34,8 @@ class Source final : public prometheus::Collectable {
   const CallMetrics& calls_;
 };
 
-bool IsV6(const MetricsAddress& address) {
-  return address.host.find(':') != std::string::npos;
-}
-
 std::string Text(const MetricsAddress& address) {
-  return IsV6(address) ? absl::StrCat("[", address.host, "]:", address.port)
-                       : absl::StrCat(address.host, ":", address.port);
+  return absl::StrCat(address.host, ":", address.port);
 }
 
 absl::Status CanNotServe(const MetricsAddress& address, absl::string_view why) {
@@ -50,24 +45,17 @@ absl::Status CanNotServe(const MetricsAddress& address, absl::string_view why) {
 
 // The web server does not say why it can not listen: ask the kernel first.
 absl::Status TryToListen(const MetricsAddress& address) {
-  const int family = IsV6(address) ? AF_INET6 : AF_INET;
-  const UniqueFd fd(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int on = 1;
-  sockaddr_in v4{};
-  v4.sin_family = AF_INET;
-  v4.sin_port = htons(address.port);
-  sockaddr_in6 v6{};
-  v6.sin6_family = AF_INET6;
-  v6.sin6_port = htons(address.port);
-  const char* host = address.host.c_str();
-  inet_pton(family, host,
-            IsV6(address) ? static_cast<void*>(&v6.sin6_addr) : &v4.sin_addr);
-  const auto* where = IsV6(address) ? reinterpret_cast<const sockaddr*>(&v6)
-                                    : reinterpret_cast<const sockaddr*>(&v4);
-  const socklen_t size = IsV6(address) ? sizeof(v6) : sizeof(v4);
+  sockaddr_in where{};
+  where.sin_family = AF_INET;
+  where.sin_port = htons(address.port);
+  inet_pton(AF_INET, address.host.c_str(), &where.sin_addr);
   if (!fd.valid() ||
       setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-      bind(fd.get(), where, size) != 0 || listen(fd.get(), 1) != 0) {
+      bind(fd.get(), reinterpret_cast<const sockaddr*>(&where),
+           sizeof(where)) != 0 ||
+      listen(fd.get(), 1) != 0) {
     return CanNotServe(address, strerror(errno));
   }
   return absl::OkStatus();

@@ -138,10 +138,7 @@ TunnelManager::Options ManagerOptions(const DaemonFlags& flags,
   options.workers = flags.workers;
   options.max_tunnels = flags.max_tunnels;
   options.store = store;
-  options.on_own_change = [](const CallContext& call,
-                             const absl::StatusOr<ApplyResult>& result) {
-    AuditChange({call, "", std::chrono::steady_clock::now(), {}}, result);
-  };
+  options.on_own_change = AuditOwnChange;
   return options;
 }
 

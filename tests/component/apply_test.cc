@@ -43,14 +43,14 @@ class ApplyTest : public ::testing::Test {
     SetDeadline(context);
     return daemon_.config().ApplyConfig(&context, request, &change_);
   }
-  grpc::Status Confirm(const std::string& id = "") {
+  grpc::Status Confirm(std::string id = "") {
     change_.Clear();
     grpc::ClientContext context;
     v1::ConfirmApplyRequest request;
     request.set_id(id);
     return daemon_.config().ConfirmApply(&context, request, &change_);
   }
-  grpc::Status Revert(const std::string& id = "") {
+  grpc::Status Revert(std::string id = "") {
     change_.Clear();
     grpc::ClientContext context;
     v1::RevertApplyRequest request;
