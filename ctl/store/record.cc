@@ -84,6 +84,8 @@ absl::StatusOr<TunnelView> ViewFromProto(const v1::Tunnel& tunnel) {
   view.update_time = TimeFromProto(tunnel.update_time());
   view.paused = tunnel.paused();
   view.detached = tunnel.detached();
+  if (const auto local = encap::IpAddress::Parse(tunnel.effective_local()))
+    view.effective_local = *local;
   if (tunnel.has_overlap_until()) {
     view.overlap_until = TimeFromProto(tunnel.overlap_until());
   }

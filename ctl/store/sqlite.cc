@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -63,6 +64,22 @@ bool MeansDamage(int code) {
   }
 }
 
+// The errno behind an error: that of a write to the log is with the log's file
+// alone.
+int SystemErrno(sqlite3* handle, int code) {
+  int error = sqlite3_system_errno(handle);
+  if (error != 0 || (code & 0xff) != SQLITE_IOERR) return error;
+  sqlite3_file* log = nullptr;
+  sqlite3_file_control(handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  if (log != nullptr && log->pMethods != nullptr) {
+    log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
+  }
+  if (error == 0) {
+    sqlite3_file_control(handle, "main", SQLITE_FCNTL_LAST_ERRNO, &error);
+  }
+  return error;
+}
+
 absl::Status StatusOf(sqlite3* handle, int code, const std::string& path) {
   const std::string words =
       handle != nullptr ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
@@ -71,7 +88,7 @@ absl::Status StatusOf(sqlite3* handle, int code, const std::string& path) {
   }
   const int extended =
       handle != nullptr ? sqlite3_extended_errcode(handle) : code;
-  const int system_error = handle != nullptr ? sqlite3_system_errno(handle) : 0;
+  const int system_error = handle != nullptr ? SystemErrno(handle, code) : 0;
   const std::string kernel =
       system_error == 0 ? "" : absl::StrCat(" (", strerror(system_error), ")");
   return MakeError(
@@ -92,6 +109,20 @@ absl::Status MakePrivate(const std::string& path) {
                    absl::StrCat(path, ": can not open: ", strerror(error), "; ",
                                 Advice(SQLITE_CANTOPEN, error)),
                    {{"path", path}, {"errno", absl::StrCat(error)}});
+}
+
+// SQLite takes a file that is too short for a header, or all zeros, for a new
+// one.
+absl::Status CheckMagic(const std::string& path) {
+  constexpr absl::string_view kMagic("SQLite format 3", 16);
+  char header[16] = {};
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const ssize_t size = fd ? read(fd.get(), header, sizeof(header)) : 0;
+  if (size == 0 || (size == sizeof(header) &&
+                    absl::string_view(header, sizeof(header)) == kMagic)) {
+    return absl::OkStatus();
+  }
+  return absl::DataLossError(absl::StrCat(path, ": is no database"));
 }
 
 // Exclusive: no shared memory beside the file, and no other program can hold
@@ -168,6 +199,7 @@ void Database::Close::operator()(sqlite3* handle) const {
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(
     const std::string& path) {
   RETURN_IF_ERROR(MakePrivate(path));
+  RETURN_IF_ERROR(CheckMagic(path));
   sqlite3* handle = nullptr;
   const int code =
       sqlite3_open_v2(path.c_str(), &handle,

@@ -1,6 +1,7 @@
 #include "ctl/store/state_file.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -121,9 +122,8 @@ absl::StatusOr<std::unique_ptr<StateFile>> StateFile::Open(
   }
   file->Read(contents);
   if (contents.problems.empty()) {
-    const absl::Status status = file->Prepare();
-    if (!status.ok())
-      contents.problems.push_back(std::string(status.message()));
+    const absl::Status status = file->TryToWrite();
+    if (!status.ok()) contents.problems.emplace_back(status.message());
   }
   return file;
 }
@@ -163,6 +163,20 @@ absl::Status StateFile::Prepare() {
       prepare("DELETE FROM record WHERE kind=?1 AND key=?2", erase_));
   return prepare("SELECT checksum FROM record WHERE kind=?1 AND key=?2",
                  checksum_);
+}
+
+absl::Status StateFile::TryToWrite() {
+  RETURN_IF_ERROR(Prepare());
+  absl::Status status = Begin();
+  if (status.ok()) status = Commit();
+  if (status.ok()) return status;
+  Abandon();
+  // A header that says "read only" is damage; a full disk is not, and the next
+  // commit tells of it.
+  const std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  const bool only_readable = detail && detail->metadata.count("sqlite") != 0 &&
+                             detail->metadata.at("sqlite") == "8";
+  return only_readable ? status : absl::OkStatus();
 }
 
 absl::StatusOr<StateFile::Manifest> StateFile::ReadManifest(uint32_t& version) {

@@ -80,6 +80,9 @@ class StateFile {
 
   absl::Status MakeTables();
   absl::Status Prepare();
+  // An error when the file, though it can be read, can not be written for a
+  // reason that lies in it.
+  absl::Status TryToWrite();
   // The manifest in the file; DATA_LOSS when there is no sound one.
   absl::StatusOr<Manifest> ReadManifest(uint32_t& version);
   void Read(Contents& contents);
