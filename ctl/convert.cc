@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "ctl/wire_time.h"
 
@@ -77,6 +78,19 @@ void ReadAddress(absl::string_view field, const std::string& text,
   }
   faults.AddInvalid(field, absl::StrCat("\"", absl::CHexEscape(text),
                                         "\" is not an IPv4 or IPv6 address"));
+}
+
+// "dev:eth0", or an address.
+void ReadLocal(const std::string& text, EndpointConfig& config,
+               Faults& faults) {
+  constexpr absl::string_view kDevice = "dev:";
+  if (!absl::StartsWith(text, kDevice)) {
+    ReadAddress("local", text, config.encap.local, faults);
+    return;
+  }
+  config.local_device = text.substr(kDevice.size());
+  if (config.local_device.empty())
+    faults.AddInvalid("local", "\"dev:\" names no interface; want dev:IFACE");
 }
 
 void ReadKeys(const v1::Tunnel& tunnel, EndpointConfig& config) {
@@ -217,7 +231,7 @@ EndpointConfig ConfigFromProto(const v1::Tunnel& tunnel, Faults& faults) {
   EndpointConfig config;
   config.name = tunnel.name();
   ReadMode(tunnel, config, faults);
-  ReadAddress("local", tunnel.local(), config.encap.local, faults);
+  ReadLocal(tunnel.local(), config, faults);
   ReadAddress("remote", tunnel.remote(), config.encap.remote, faults);
   ReadKeys(tunnel, config);
   config.encap.checksum = tunnel.checksum();
@@ -246,7 +260,7 @@ v1::Tunnel SpecToProto(const EndpointConfig& config) {
   v1::Tunnel out;
   out.set_name(config.name);
   out.set_mode(ModeToProto(config.encap.mode));
-  out.set_local(config.encap.local.ToString());
+  out.set_local(LocalText(config));
   out.set_remote(config.encap.remote.ToString());
   WriteKeys(config.encap, out);
   out.set_checksum(config.encap.checksum);
@@ -280,6 +294,7 @@ v1::Tunnel ViewToProto(const TunnelView& view) {
   out.set_oper_state(OperStateToProto(view.oper_state));
   out.set_oper_reason(view.oper_reason);
   out.set_ifindex(view.ifindex);
+  out.set_effective_local(view.effective_local.ToString());
   out.set_effective_mtu(view.effective_mtu);
   out.set_mtu_reason(view.mtu_reason);
   out.set_overhead(view.overhead);
