@@ -106,8 +106,8 @@ Explanation OfError(const ReasonInfo& info) {
   explanation.reason = std::string(info.reason);
   explanation.kind = "error";
   explanation.text = std::string(info.text);
-  explanation.next_step =
-      absl::StrReplaceAll(info.next_step, {{"{tunnel}", "TUNNEL"}});
+  explanation.next_step = absl::StrReplaceAll(
+      info.next_step, {{"{tunnel}", "TUNNEL"}, {"{id}", "ID"}});
   explanation.code = std::string(info.code);
   explanation.exit_code = info.exit_code;
   return explanation;

@@ -54,7 +54,8 @@ std::string WordUsage(const WordInfo& word, bool dashes) {
   if (word.short_flag != 0) {
     absl::StrAppend(&text, "-", std::string(1, word.short_flag), ", ");
   }
-  absl::StrAppend(&text, dashes ? "--" : "", word.name);
+  const bool flag = dashes || word.short_flag != 0;
+  absl::StrAppend(&text, flag ? "--" : "", word.name);
   if (WantsValue(word)) absl::StrAppend(&text, " ", word.value);
   return text;
 }
@@ -85,6 +86,21 @@ absl::string_view Notes(Verb verb) {
              "the\n.proto; fields at their default are left out, 64-bit "
              "numbers "
              "are strings).\n";
+    case Verb::kApply:
+      return "What the file leaves out of a tunnel goes to its default; "
+             "tunnels "
+             "that are not\nin the file stay as they are, unless --prune.\n"
+             "Examples:\n"
+             "  tunnelctl show -o toml > tunnels.toml\n"
+             "  tunnelctl diff -f tunnels.toml\n"
+             "  tunnelctl apply -f tunnels.toml --confirm 30s\n"
+             "  tunnelctl confirm\n";
+    case Verb::kConfirm:
+    case Verb::kRevert:
+      return "Without ID: whatever awaits confirmation; 'tunnelctl lock show' "
+             "tells what.\n";
+    case Verb::kDiff:
+      return "Exit code 0: nothing to change; 1: there is a difference.\n";
     case Verb::kStats:
       return "With --json: one array; counters are numbers, `drops` is the sum "
              "of\n"
@@ -126,7 +142,8 @@ std::string GeneralHelp() {
       "\nExit codes: 0 ok, 1 other failure, 2 usage or invalid field,\n"
       "3 not found, 4 conflict, 69 daemon unreachable or stopping,\n"
       "75 try again (lock busy, deadline, interrupted), 77 not permitted,\n"
-      "130 Ctrl-C. 'tunnelctl explain REASON' tells what a reason means.\n");
+      "78 bad config file, 130 Ctrl-C.\n"
+      "'tunnelctl explain REASON' tells what a reason means.\n");
   return out;
 }
 

@@ -148,7 +148,7 @@ TEST(Parse, UsageErrorsSayWhatIsWrong) {
     const char* message;
   } cases[] = {
       {"shwo", "unknown command 'shwo'; did you mean 'show'?"},
-      {"apply -f x", "unknown command 'apply'"},
+      {"aply -f x", "unknown command 'aply'; did you mean 'apply'?"},
       {"lock", "'lock' needs one more word: 'show' or 'interrupt'"},
       {"lock shwo", "did you mean 'lock show'?"},
       {"create", "'create' needs a NAME"},

@@ -9,6 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "ctl/cli/render_lock.h"
+#include "ctl/cli/render_plan.h"
 #include "ctl/cli/render_reply.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/struct.pb.h"

@@ -5,69 +5,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "ctl/cli/fake_daemon.h"
-#include "ctl/cli/subprocess.h"
+#include "ctl/cli/calls_fixture.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/text_format.h"
 #include "google/protobuf/util/json_util.h"
-#include "google/protobuf/util/message_differencer.h"
 #include "gtest/gtest.h"
 
 namespace tunnel::ctl::cli {
 namespace {
 
 using ::testing::HasSubstr;
-
-// What the hooks have seen last, guarded by its mutex.
-template <typename Request>
-class Seen {
- public:
-  void Set(const Request& request) {
-    const std::lock_guard<std::mutex> lock(mu_);
-    request_ = request;
-    ++count_;
-  }
-  Request Get() const {
-    const std::lock_guard<std::mutex> lock(mu_);
-    return request_;
-  }
-  int count() const {
-    const std::lock_guard<std::mutex> lock(mu_);
-    return count_;
-  }
-
- private:
-  mutable std::mutex mu_;
-  Request request_;
-  int count_ = 0;
-};
-
-template <typename Message>
-::testing::AssertionResult Is(const Message& got, const std::string& wanted) {
-  Message expected;
-  if (!google::protobuf::TextFormat::ParseFromString(wanted, &expected)) {
-    return ::testing::AssertionFailure() << "bad text proto: " << wanted;
-  }
-  google::protobuf::util::MessageDifferencer differencer;
-  std::string report;
-  differencer.ReportDifferencesToString(&report);
-  if (differencer.Compare(expected, got)) return ::testing::AssertionSuccess();
-  return ::testing::AssertionFailure() << report;
-}
-
-class CallsTest : public ::testing::Test {
- protected:
-  ProcessResult Run(std::vector<std::string> args) {
-    args.insert(args.begin(), {"--target", daemon_.target()});
-    return RunProcess(args);
-  }
-  ProcessResult Run(const std::string& line) {
-    return Run(std::vector<std::string>(absl::StrSplit(line, ' ')));
-  }
-
-  FakeDaemon daemon_;
-};
 
 TEST_F(CallsTest, CreateSendsTheTunnelAndPrintsOneLine) {
   Seen<v1::CreateTunnelRequest> seen;
@@ -96,6 +44,7 @@ TEST_F(CallsTest, CreateSendsTheTunnelAndPrintsOneLine) {
       labels { key: "a" value: "b" }
     }
     options { lock_timeout { seconds: 1 nanos: 500000000 } })pb"));
+  EXPECT_THAT(seen.id(), ::testing::MatchesRegex(kUuid));
 }
 
 TEST_F(CallsTest, SetReportsWhatChangedAndWhatItCost) {

@@ -37,6 +37,10 @@ Value Convert(const toml::node& node) {
       value.members.push_back(
           {ToPosition(key.source()), std::string(key.str()), Convert(item)});
     }
+    // The library keeps the order of the names, not that of the file.
+    std::stable_sort(
+        value.members.begin(), value.members.end(),
+        [](const Member& a, const Member& b) { return a.at < b.at; });
   }
   return value;
 }
