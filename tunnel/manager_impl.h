@@ -222,6 +222,8 @@ class ManagerImpl {
                           bool& adopted);
   absl::Status AlignLink(const ConfigSection& section, LinkChanges& link,
                          uint32_t ifindex, const Wiring& wiring);
+  absl::Status ReserveRestored(const ConfigSection& section,
+                               TransactionPart& part);
   void EstablishRestored(const ConfigSection& section, Transaction& tx);
   void KeepFailed(const ConfigSection& section, const StoredTunnel& stored,
                   const absl::Status& why);
@@ -259,6 +261,8 @@ class ManagerImpl {
   // False when the endpoint keys are not what they should be: Move() it.
   bool ReconcileOne(const ConfigSection& section, TunnelRecord& tunnel);
   Wiring PlanAgain(const ConfigSection& section, const TunnelRecord& tunnel);
+  // The pair that the local device came to is held by tunnel `holder`.
+  static void GiveWay(Wiring& wiring, const std::string& holder);
   void FollowMtu(const TunnelRecord& tunnel, Wiring& next);
   void Turn(const ConfigSection& section, TunnelRecord& tunnel, Wiring& next,
             RewirePlan plan);

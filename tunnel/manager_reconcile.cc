@@ -189,14 +189,23 @@ Wiring ManagerImpl::PlanAgain(const ConfigSection& section,
   for (const EndpointKey& key : next.keys) {
     const Endpoint* holder = table_.Holder(section, key);
     if (holder == nullptr || holder == tunnel.endpoint.get()) continue;
-    next.keys.clear();
-    next.underlay.transmit_block = encap::DropReason::kDown;
-    next.underlay.block_reason = absl::StrCat(
-        LocalText(now.config), " is ", next.local.ToString(),
-        ", and that endpoint pair belongs to tunnel \"", holder->name(), "\"");
+    GiveWay(next, holder->name());
     break;
   }
+  if (next.keys.empty() && next.local.family() != encap::IpFamily::kNone) {
+    waiting_for_pair_.insert(tunnel.name());
+  } else {
+    waiting_for_pair_.erase(tunnel.name());
+  }
   return next;
+}
+
+void ManagerImpl::GiveWay(Wiring& wiring, const std::string& holder) {
+  wiring.keys.clear();
+  wiring.underlay.transmit_block = encap::DropReason::kDown;
+  wiring.underlay.block_reason = absl::StrCat(
+      LocalText(wiring.config), " is ", wiring.local.ToString(),
+      ", and that endpoint pair belongs to tunnel \"", holder, "\"");
 }
 
 // The link's MTU follows `next`; what it can not be, `next` does not say.
@@ -269,13 +278,6 @@ void ManagerImpl::Move(const std::string& name) {
   TunnelRecord& tunnel = *it->second;
   EndOverlap(*section, tunnel);
   Wiring next = PlanAgain(*section, tunnel);
-  const bool waits =
-      next.keys.empty() && next.local.family() != encap::IpFamily::kNone;
-  if (waits) {
-    waiting_for_pair_.insert(name);
-  } else {
-    waiting_for_pair_.erase(name);
-  }
   if (next.keys == tunnel.wiring.keys) {
     ReconcileOne(*section, tunnel);
     return;

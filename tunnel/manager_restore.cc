@@ -24,6 +24,15 @@ TunnelRecord NewRecord(const StoredTunnel& stored) {
   return tunnel;
 }
 
+// What an interface's address comes to gives way to what is written down.
+std::vector<StoredTunnel> LiteralFirst(std::vector<StoredTunnel> tunnels) {
+  std::stable_partition(tunnels.begin(), tunnels.end(),
+                        [](const StoredTunnel& stored) {
+                          return stored.config.local_device.empty();
+                        });
+  return tunnels;
+}
+
 }  // namespace
 
 // Devices whose tunnels were deleted just before the process ended.
@@ -99,16 +108,32 @@ absl::Status ManagerImpl::RestoreOne(const ConfigSection& section,
     part.made->update_time = stored.update_time;
   }
   part.made->spread = next_spread_++;
+  RETURN_IF_ERROR(ReserveRestored(section, part));
+  tx.parts.push_back(std::move(part));
+  return absl::OkStatus();
+}
+
+absl::Status ManagerImpl::ReserveRestored(const ConfigSection& section,
+                                          TransactionPart& part) {
+  Endpoint& endpoint = *part.made->endpoint;
+  const Endpoint* holder = nullptr;
   for (const EndpointKey& key : part.next.keys) {
-    if (table_.Reserve(section, key, *part.made->endpoint) == nullptr) continue;
-    for (const EndpointKey& mine : part.next.keys) {
-      if (table_.Holder(section, mine) == part.made->endpoint.get())
-        table_.Release(section, mine);
-    }
+    holder = table_.Reserve(section, key, endpoint);
+    if (holder != nullptr) break;
+  }
+  if (holder == nullptr) return absl::OkStatus();
+  for (const EndpointKey& mine : part.next.keys) {
+    if (table_.Holder(section, mine) == &endpoint)
+      table_.Release(section, mine);
+  }
+  if (part.next.config.local_device.empty()) {
     return MakeError(Reason::kEndpointPairInUse,
                      "another tunnel of the store has the same endpoint pair");
   }
-  tx.parts.push_back(std::move(part));
+  GiveWay(part.next, holder->name());
+  waiting_for_pair_.insert(part.name);
+  part.next.variant = BuildVariant(
+      endpoint, part.next, std::make_shared<FlowContexts>(pool_->size()));
   return absl::OkStatus();
 }
 
@@ -150,7 +175,7 @@ absl::StatusOr<TunnelManager::RestoreReport> ManagerImpl::Restore(
     requests_.Add(section, request);
   Transaction tx;
   StoreCommit commit;
-  for (const StoredTunnel& stored : state.tunnels) {
+  for (const StoredTunnel& stored : LiteralFirst(state.tunnels)) {
     bool adopted = false;
     const absl::Status status = RestoreOne(section, stored, tx, adopted);
     if (!status.ok()) {

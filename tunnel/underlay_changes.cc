@@ -52,7 +52,10 @@ bool UnderlayChanges::Concerns(const TunnelRecord& tunnel,
   const Wiring& wiring = tunnel.wiring;
   const encap::IpAddress& remote = wiring.config.encap.remote;
   if (addresses_.count(wiring.local) != 0) return true;
-  if (!wiring.config.local_device.empty() && !addresses_.empty()) return true;
+  if (!wiring.config.local_device.empty() &&
+      (!addresses_.empty() || !removed_.empty())) {
+    return true;
+  }
   if (tunnel.overlap && addresses_.count(tunnel.overlap->old.local) != 0)
     return true;
   // A real interface may carry any route, or be one that was waited for; one
