@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "tests/concurrency/faulty_platform.h"
 #include "tunnel/base/error.h"
 
 namespace tunnel {
@@ -18,7 +19,8 @@ Client::Client(World world, std::vector<Slot*> slots, uint32_t seed)
     : world_(world),
       slots_(std::move(slots)),
       models_(slots_.size()),
-      random_(seed) {}
+      random_(seed),
+      seed_(seed) {}
 
 void Client::CreateKeepers() {
   for (size_t i = 0; i < slots_.size(); ++i) {
@@ -34,6 +36,10 @@ void Client::CreateKeepers() {
 }
 
 void Client::Step() {
+  if (slots_.size() == 2 && models_[0].exists && models_[1].exists &&
+      random_() % 8 == 0) {
+    return Swap(random_() % 3 == 0);
+  }
   const size_t i = random_() % slots_.size();
   Slot& slot = *slots_[i];
   Model& model = models_[i];
@@ -73,11 +79,16 @@ void Client::Finish() {
   }
 }
 
-Client::Call Client::MakeCall(bool patient) {
+Client::Call Client::MakeCall(std::vector<const Slot*> slots, bool patient) {
   Call call;
   call.begun = SteadyNow();
+  call.oldest = world_.log.Oldest();
+  call.slots = std::move(slots);
+  for (const Slot* slot : call.slots)
+    call.before.push_back(world_.log.LastChange(slot->name));
+  call.context.operation = absl::StrCat("client ", seed_, " #", ++last_call_);
   const auto soon = microseconds(random_() % 2000);
-  switch (patient ? 7 : random_() % 8) {
+  switch (patient ? 9 : random_() % 10) {
     case 0:
     case 1:
       call.rung = world_.alarm.At(call.begun + soon);
@@ -89,9 +100,14 @@ Client::Call Client::MakeCall(bool patient) {
     case 3:
       call.options.lock_timeout = milliseconds(random_() % 3);
       break;
+    case 4:
+    case 5:
+      call.fail_at = 1 + random_() % 5;
+      break;
     default:
       break;
   }
+  FaultScript::Arm(call.fail_at);
   return call;
 }
 
@@ -105,13 +121,14 @@ bool Client::Create(Slot& slot, Model& model, Place place, bool patient) {
   const EndpointConfig config = slot.Propose(place);
   slot.next_sequence.store(0, std::memory_order_relaxed);
   slot.silent.store(false);
+  slot.deaf_from.store(0);
   world_.holders.MayBegin(ids, slot.name);
-  const Call call = MakeCall(patient);
+  const Call call = MakeCall({&slot}, patient);
   const Result result =
       world_.manager.CreateTunnel(call.context, config, call.options);
   slot.Settle(result.ok());
   slot.silent.store(!result.ok());
-  Note("create", call, result.status());
+  Note("create", call, result.status(), true);
   if (result.ok()) {
     world_.holders.MustBegin(ids, slot.name);
     model = Model{true, config, place, false, false, result->tunnel.generation};
@@ -133,13 +150,13 @@ void Client::Move(Slot& slot, Model& model, Place place) {
     world_.holders.MayBegin(new_ids, slot.name);
     world_.holders.MustEnd(old_ids, slot.name);
   }
-  const Call call = MakeCall(false);
+  const Call call = MakeCall({&slot}, false);
   const Result result = world_.manager.UpdateTunnel(
       call.context, slot.name, [&](const EndpointConfig&) { return config; },
       call.options);
   slot.Settle(result.ok());
   const char* verb = stays ? "restamp" : "move";
-  Note(verb, call, result.status());
+  Note(verb, call, result.status(), true);
   if (!stays) {
     world_.holders.MustBegin(result.ok() ? new_ids : old_ids, slot.name);
     if (!result.ok()) CheckPairInUse(slot, place, call, result.status());
@@ -149,6 +166,7 @@ void Client::Move(Slot& slot, Model& model, Place place) {
     model.config = config;
     model.place = place;
     ++model.generation;
+    if (!stays) moves_.fetch_add(1, std::memory_order_relaxed);
   }
   Verify(slot, model, verb);
 }
@@ -158,37 +176,38 @@ void Client::TryMove(Slot& slot, Model& model) {
   EndpointConfig config = model.config;
   config.encap.remote = RemoteAddress(place.remote);
   config.encap.input_key = config.encap.output_key = place.key_value();
-  Call call = MakeCall(false);
+  Call call = MakeCall({&slot}, false);
   call.options.validate_only = true;
   const Result result = world_.manager.UpdateTunnel(
       call.context, slot.name, [&](const EndpointConfig&) { return config; },
       call.options);
-  Note("validate", call, result.status());
+  Note("validate", call, result.status(), false);
   if (!result.ok()) CheckPairInUse(slot, place, call, result.status());
   Verify(slot, model, "validate");
 }
 
 void Client::SetSame(Slot& slot, Model& model) {
-  const Call call = MakeCall(false);
+  const Call call = MakeCall({&slot}, false);
   const Result result = world_.manager.UpdateTunnel(
       call.context, slot.name, [](const EndpointConfig& now) { return now; },
       call.options);
-  Note("same", call, result.status());
+  Note("same", call, result.status(), false);
   if (result.ok() && !result->no_op) Fail(slot, "same", "was not a no_op");
   Verify(slot, model, "same");
 }
 
 void Client::SetWithOldEtag(Slot& slot, Model& model) {
-  Call call = MakeCall(false);
+  Call call = MakeCall({&slot}, false);
   call.options.if_match = "\"old\"";
   const Result result =
       world_.manager.DeleteTunnel(call.context, slot.name, call.options);
   if (GetReason(result.status()) == Reason::kEtagMismatch) {
+    FaultScript::Disarm();
     ++outcomes_["delete ETAG_MISMATCH"];
   } else if (result.ok()) {
     Fail(slot, "delete", "was done in spite of an old etag");
   } else {
-    Note("delete", call, result.status());
+    Note("delete", call, result.status(), false);
   }
   Verify(slot, model, "delete with an old etag");
 }
@@ -196,10 +215,10 @@ void Client::SetWithOldEtag(Slot& slot, Model& model) {
 void Client::Delete(Slot& slot, Model& model, bool patient) {
   const auto ids = Holders::Identities(slot.mode, model.place);
   world_.holders.MustEnd(ids, slot.name);
-  const Call call = MakeCall(patient);
+  const Call call = MakeCall({&slot}, patient);
   const Result result =
       world_.manager.DeleteTunnel(call.context, slot.name, call.options);
-  Note("delete", call, result.status());
+  Note("delete", call, result.status(), true);
   if (result.ok()) {
     slot.current.store(0);
     slot.silent.store(true);
@@ -215,15 +234,71 @@ void Client::Verb(Slot& slot, Model& model, Model next, const char* verb,
                   const std::function<Result(const Call&)>& act, bool patient) {
   // It may send as soon as the change begins, and not after it has ended.
   if (next.Audible()) slot.silent.store(false);
-  const Call call = MakeCall(patient);
+  if (next.Hearing()) slot.deaf_from.store(0);
+  const Call call = MakeCall({&slot}, patient);
   const Result result = act(call);
-  Note(verb, call, result.status());
+  Note(verb, call, result.status(), true);
   if (result.ok()) {
     model = std::move(next);
     ++model.generation;
   }
   slot.silent.store(!model.Audible());
+  SetHearing(slot, model);
   Verify(slot, model, verb);
+}
+
+void Client::Swap(bool take_over) {
+  Slot* const slots[] = {slots_[0], slots_[1]};
+  std::vector<std::string> ids[2];
+  const Place places[] = {models_[0].place, models_[1].place};
+  EndpointConfig configs[2];
+  for (int i : {0, 1}) {
+    ids[i] = Holders::Identities(slots[i]->mode, models_[i].place);
+    configs[i] = slots[i]->Propose(models_[1 - i].place);
+    configs[i].admin_up = models_[i].config.admin_up;
+  }
+  for (int i : {0, 1}) {
+    world_.holders.MayBegin(ids[1 - i], slots[i]->name);
+    world_.holders.MustEnd(ids[i], slots[i]->name);
+  }
+  const char* verb = take_over ? "take over" : "swap";
+  const Call call = MakeCall({slots[0], slots[1]}, false);
+  const auto result = world_.manager.Apply(call.context,
+                                           [&](TunnelManager::Configs all) {
+                                             all[slots[0]->name] = configs[0];
+                                             if (take_over)
+                                               all.erase(slots[1]->name);
+                                             else
+                                               all[slots[1]->name] = configs[1];
+                                             return all;
+                                           },
+                                           {call.options, std::nullopt});
+  const bool ok = result.ok();
+  Note(verb, call, result.status(), true);
+  for (int i : {0, 1}) {
+    Model& model = models_[i];
+    const bool gone = ok && take_over && i == 1;
+    slots[i]->Settle(ok && !gone);
+    if (gone) {
+      slots[i]->current.store(0);
+      slots[i]->silent.store(true);
+      model = Model{};
+    } else {
+      world_.holders.MustBegin(ok ? ids[1 - i] : ids[i], slots[i]->name);
+    }
+    world_.holders.MayEnd(ok ? ids[i] : ids[1 - i], slots[i]->name);
+    if (gone) world_.holders.MayEnd(ids[0], slots[i]->name);
+  }
+  if (ok) {
+    for (int i : {0, 1}) models_[i].place = places[1 - i];
+    for (int i : {0, 1}) {
+      if (!models_[i].exists) continue;
+      models_[i].config = configs[i];
+      ++models_[i].generation;
+      moves_.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  for (int i : {0, 1}) Verify(*slots[i], models_[i], verb);
 }
 
 void Client::TogglePause(Slot& slot, Model& model, bool patient) {
@@ -265,78 +340,6 @@ void Client::ToggleUp(Slot& slot, Model& model, bool patient) {
             [&](const EndpointConfig&) { return next.config; }, call.options);
       },
       patient);
-}
-
-void Client::Note(const char* verb, const Call& call,
-                  const absl::Status& status) {
-  const SteadyTime now = SteadyNow();
-  const auto reason = GetReason(status);
-  ++outcomes_[absl::StrCat(verb, " ",
-                           reason        ? ReasonName(*reason)
-                           : status.ok() ? "OK"
-                                         : "?")];
-  if (status.ok()) changes_.fetch_add(1, std::memory_order_relaxed);
-  if (status.ok() || reason == Reason::kConfigLockInterrupted ||
-      reason == Reason::kEndpointPairInUse) {
-    return;
-  }
-  if (reason == Reason::kCancelled && call.rung != nullptr) {
-    const std::chrono::nanoseconds at(
-        call.rung->at_ns.load(std::memory_order_acquire));
-    leave_times_.push_back(now.time_since_epoch() - at);
-  } else if (reason == Reason::kDeadlineExceeded && call.context.deadline) {
-    leave_times_.push_back(now - *call.context.deadline);
-  } else if (reason == Reason::kConfigLockBusy && call.options.lock_timeout) {
-    leave_times_.push_back(now - call.begun - *call.options.lock_timeout);
-  } else {
-    world_.failures.Add(absl::StrCat(verb, ": ", status.ToString()));
-  }
-}
-
-void Client::CheckPairInUse(const Slot& slot, Place wanted, const Call& call,
-                            const absl::Status& status) {
-  const auto detail = GetErrorDetail(status);
-  if (!detail || detail->reason != Reason::kEndpointPairInUse) return;
-  const auto& metadata = detail->metadata;
-  const auto key = wanted.key_value();
-  if (metadata.at("local") != LocalAddress().ToString() ||
-      metadata.at("remote") != RemoteAddress(wanted.remote).ToString() ||
-      metadata.at("key") != (key ? absl::StrCat(*key) : "none")) {
-    Fail(slot, "refusal", "names another pair than the one asked for");
-  }
-  const std::string& holder = metadata.at("tunnel");
-  if (holder == slot.name ||
-      !world_.holders.CouldHold(Holders::Identities(slot.mode, wanted), holder,
-                                call.begun)) {
-    Fail(slot, "refusal", absl::StrCat("names ", holder, ", which had not it"));
-  }
-}
-
-void Client::Verify(const Slot& slot, const Model& model, const char* verb) {
-  const auto view = world_.manager.Get(slot.name);
-  if (view.ok() != model.exists) {
-    return Fail(slot, verb, model.exists ? "is missing" : "is still there");
-  }
-  if (!model.exists) return;
-  const auto changes = Diff(model.config, view->config);
-  if (!(view->config == model.config) || !changes.empty()) {
-    Fail(slot, verb,
-         absl::StrCat("shows another configuration",
-                      changes.empty() ? "" : ", first " + changes[0].field));
-  }
-  if (view->paused != model.paused || view->detached != model.detached) {
-    Fail(slot, verb, "shows another state");
-  }
-  if (view->generation != model.generation) {
-    Fail(slot, verb,
-         absl::StrCat("shows generation ", view->generation, ", want ",
-                      model.generation));
-  }
-  if (view->etag != Etag(model.config)) Fail(slot, verb, "shows another etag");
-}
-
-void Client::Fail(const Slot& slot, const char* verb, const std::string& what) {
-  world_.failures.Add(absl::StrCat(slot.name, " after ", verb, ": ", what));
 }
 
 }  // namespace tunnel

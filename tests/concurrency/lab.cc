@@ -3,8 +3,10 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <numeric>
+#include <random>
 #include <string>
 #include <utility>
 
@@ -27,13 +29,14 @@ uint64_t Sum(const DropCounts& drops) {
 
 }  // namespace
 
-Lab::Lab(int workers, size_t max_lock_waiters) {
+Lab::Lab(int workers, size_t max_lock_waiters, ConfigStore* store) {
   // A packet injected while its device goes away is EPIPE, not a signal.
   signal(SIGPIPE, SIG_IGN);
   links.AddLocalAddress(LocalAddress());
   TunnelManager::Options options;
   options.workers = workers;
   options.max_lock_waiters = max_lock_waiters;
+  options.store = store;
   manager = *TunnelManager::Create(options, platform);
 }
 
@@ -82,6 +85,10 @@ std::optional<uint16_t> TagOf(std::span<const uint8_t> inner) {
     return std::nullopt;
   }
   return encap::Get16(&inner[kPayload + 2]);
+}
+
+uint32_t NumberOf(std::span<const uint8_t> inner) {
+  return encap::Get32(&inner[kPayload + 4]);
 }
 
 std::vector<uint8_t> FromPeer(const encap::EncapConfig& config,
@@ -137,6 +144,19 @@ std::string DropsText(const StatsSnapshot& stats) {
   add("receive", sum.receive_drops);
   add("unmatched", stats.unmatched_drops);
   return text;
+}
+
+uint32_t Seed() {
+  static const uint32_t seed = [] {
+    const char* text = std::getenv("TORTURE_SEED");
+    const uint32_t value =
+        text != nullptr ? static_cast<uint32_t>(std::strtoul(text, nullptr, 0))
+                        : std::random_device{}();
+    std::printf("TORTURE_SEED=%u repeats the choices of this run\n", value);
+    std::fflush(stdout);
+    return value;
+  }();
+  return seed;
 }
 
 int LoadSeconds() {

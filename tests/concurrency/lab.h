@@ -15,6 +15,8 @@
 
 #include "encap/address.h"
 #include "encap/encap_config.h"
+#include "tests/concurrency/faulty_platform.h"
+#include "tunnel/config_store.h"
 #include "tunnel/endpoint/endpoint_config.h"
 #include "tunnel/netlink/memory_link_control.h"
 #include "tunnel/platform.h"
@@ -28,12 +30,16 @@ namespace tunnel {
 struct Lab {
   // `workers` packet workers; the host has the addresses LocalAddress() and
   // RemoteAddress(0..9) is reached by the default route.
-  explicit Lab(int workers, size_t max_lock_waiters = 256);
+  explicit Lab(int workers, size_t max_lock_waiters = 256,
+               ConfigStore* store = nullptr);
 
   MemoryTunFactory tun;
   MemoryTransportFactory wire;
   MemoryLinkControl links;
-  Platform platform{tun, wire, links};
+  // Calls of a thread with a FaultScript fail.
+  FaultyTun faulty_tun{tun};
+  FaultyLinks faulty_links{links};
+  Platform platform{faulty_tun, wire, faulty_links};
   std::unique_ptr<TunnelManager> manager;
 };
 
@@ -49,6 +55,8 @@ EndpointConfig GreConfig(const std::string& name, size_t remote,
 std::vector<uint8_t> InnerPacket(uint16_t tag, uint32_t number);
 // The tag of such a packet; nullopt for anything else.
 std::optional<uint16_t> TagOf(std::span<const uint8_t> inner);
+// The number of a packet that has a tag.
+uint32_t NumberOf(std::span<const uint8_t> inner);
 
 // `inner` as the peer of a tunnel with `config` would send it to this host.
 std::vector<uint8_t> FromPeer(const encap::EncapConfig& config,
@@ -65,6 +73,8 @@ std::string DropsText(const StatsSnapshot& stats);
 // Seconds that a test with load runs: TORTURE_SECONDS, else 20 under a
 // sanitizer and 3 without one.
 int LoadSeconds();
+// TORTURE_SEED, else a random one, which is printed the first time.
+uint32_t Seed();
 
 }  // namespace tunnel
 

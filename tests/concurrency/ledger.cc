@@ -52,9 +52,13 @@ EndpointConfig Slot::Propose(Place place) {
   config.encap.sequence = sequence;
   config.encap.ttl = static_cast<uint8_t>(kFirstTtl + last_stamp % kTtls);
   config.encap.tos = static_cast<uint8_t>(last_stamp / kTtls << 2);
+  // So that a change makes requests to the kernel too.
+  config.mtu = 1300 + last_stamp % 3;
+  config.txqueuelen = 100 + last_stamp % 2;
   meaning[last_stamp].store(static_cast<uint16_t>(place.index()),
                             std::memory_order_relaxed);
   ever.fetch_or(1u << place.index(), std::memory_order_relaxed);
+  if (displaced.load() == last_stamp) displaced.store(0);
   pending.store(last_stamp, std::memory_order_release);
   return config;
 }
@@ -94,8 +98,10 @@ void Ledger::CheckSent(std::span<const uint8_t> outer, const SendRoute& route) {
   }
   const uint32_t stamp = StampOf(info);
   // First `pending`, see Settle().
-  if (slot.pending.load(std::memory_order_acquire) != stamp &&
-      slot.current.load(std::memory_order_acquire) != stamp) {
+  if (slot.pending.load(std::memory_order_acquire) == stamp) {
+    if (slot.stored.load() != stamp)
+      Fault(slot, "sent with a configuration that the store does not have");
+  } else if (slot.current.load(std::memory_order_acquire) != stamp) {
     return Fault(slot, "sent with a configuration that is not in force");
   }
   const size_t index = slot.meaning[stamp].load(std::memory_order_relaxed);
@@ -108,6 +114,7 @@ void Ledger::CheckSent(std::span<const uint8_t> outer, const SendRoute& route) {
       info.key != place.key_value() || info.protocol != protocol) {
     Fault(slot, "its addresses, key and TTL are of different configurations");
   }
+  CheckAlone(slot, place, stamp);
   if (info.sequence.has_value() != slot.sequence) {
     Fault(slot, "has a sequence number, or none, against its configuration");
   } else if (slot.sequence) {
@@ -120,6 +127,27 @@ void Ledger::CheckSent(std::span<const uint8_t> outer, const SendRoute& route) {
   }
 }
 
+void Ledger::CheckAlone(Slot& slot, Place place, uint32_t stamp) {
+  auto& sender =
+      senders_[slot.mode == encap::Mode::kGif ? 1 : 0][place.index()];
+  const uint32_t before =
+      sender.exchange(static_cast<uint32_t>(slot.index) << 16 | stamp);
+  // 0 stands for nobody: no stamp is 0.
+  if (before != 0 && before >> 16 != slot.index)
+    slots_[before >> 16]->displaced.store(before & 0xffff);
+  if (slot.displaced.load() == stamp)
+    Fault(slot, "sent with an identity that another tunnel sends with");
+}
+
+void Ledger::NoteStored(const EndpointConfig& config) {
+  for (const auto& slot : slots_) {
+    if (slot->name != config.name) continue;
+    const uint32_t tos = config.encap.tos.value_or(0);
+    const uint32_t ttl = config.encap.ttl.value_or(0);
+    slot->stored.store((tos >> 2) * kTtls + ttl - kFirstTtl);
+  }
+}
+
 uint16_t Ledger::PlaceTag(encap::Mode mode, Place place) {
   return static_cast<uint16_t>(0x100 * (1 + static_cast<int>(mode)) +
                                place.index());
@@ -128,6 +156,9 @@ uint16_t Ledger::PlaceTag(encap::Mode mode, Place place) {
 void Ledger::CheckReceived(const Slot& slot, std::span<const uint8_t> inner) {
   const auto tag = TagOf(inner);
   if (!tag) return Fault(slot, "received damaged");
+  const uint32_t deaf_from = slot.deaf_from.load();
+  if (deaf_from != 0 && NumberOf(inner) > deaf_from)
+    Fault(slot, "received while the tunnel was detached or down");
   const uint16_t base = PlaceTag(slot.mode, {});
   const bool known =
       *tag >= base && *tag < base + Place::kRemotes * Place::kKeys;

@@ -68,11 +68,18 @@ struct Slot {
   std::atomic<uint32_t> current{0};  // stamp in force; 0: none
   std::atomic<uint32_t> pending{0};  // stamp that a change may put in force
   std::atomic<bool> silent{true};    // nothing may be sent
-  std::atomic<uint32_t> ever{0};     // bit per Place that was ever asked for
+  std::atomic<uint32_t> stored{0};   // stamp that the store has
+  // Packets that peers send after this number are not received; 0: all may be.
+  std::atomic<uint32_t> deaf_from{0};
+  std::atomic<uint32_t> ever{0};  // bit per Place that was ever asked for
   std::atomic<uint32_t> next_sequence{0};
   std::vector<std::atomic<uint16_t>> meaning;  // of a stamp: Place::index()
 
   std::atomic<uint64_t> injected{0}, sent{0};
+
+  // Of the checks: a stamp of this slot whose identity another one has sent
+  // with since.
+  std::atomic<uint32_t> displaced{0};
 
   // The owner's own.
   uint32_t last_stamp = 0;
@@ -94,13 +101,25 @@ class Ledger {
   // An inner packet that came out of the device of `slot`.
   void CheckReceived(const Slot& slot, std::span<const uint8_t> inner);
 
+  // The store has this configuration now.
+  void NoteStored(const EndpointConfig& config);
+  // The number of the last packet that a peer has begun to send.
+  uint32_t peer_number() const { return peer_number_.load(); }
+  uint32_t NextPeerNumber() { return peer_number_.fetch_add(1) + 1; }
+
   // The tag of packets that a peer sends by this mode to this place.
   static uint16_t PlaceTag(encap::Mode mode, Place place);
 
  private:
   void Fault(const Slot& slot, const std::string& what);
+  // Two tunnels send with one identity only if one comes back to it with the
+  // configuration that the other has displaced.
+  void CheckAlone(Slot& slot, Place place, uint32_t stamp);
   Failures& failures_;
   std::vector<std::unique_ptr<Slot>> slots_;
+  // By mode and place: slot and stamp of the last packet.
+  std::atomic<uint32_t> senders_[2][Place::kRemotes * Place::kKeys] = {};
+  std::atomic<uint32_t> peer_number_{0};
 };
 
 // Who surely holds, and who may hold, an identity. An identity is the text of

@@ -8,7 +8,15 @@
 //     the call that undoes it;
 //   - a call that fails has changed nothing, and leaves soon after its cancel,
 //     deadline or timeout;
-//   - what went into a device came out or was counted as dropped.
+//   - what went into a device came out or was counted as dropped;
+//   - nothing is received between the return of detach or down and the call
+//   that
+//     undoes it;
+//   - no packet is sent with a configuration that the store does not have;
+//   - each call, and each list of tunnels, fits a moment between its begin and
+//     its return in one order of all changes (CommitLog).
+// Any call to devices, links or the store may fail. TORTURE_SECONDS or
+// TORTURE_MOVES say how long, TORTURE_SEED repeats the choices of a run.
 
 #include <gtest/gtest.h>
 
@@ -17,6 +25,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
@@ -27,9 +36,12 @@
 #include <vector>
 
 #include "tests/concurrency/client.h"
+#include "tests/concurrency/commit_log.h"
+#include "tests/concurrency/interrupts.h"
 #include "tests/concurrency/lab.h"
 #include "tests/concurrency/latency.h"
 #include "tests/concurrency/ledger.h"
+#include "tests/concurrency/observer.h"
 #include "tunnel/base/clock.h"
 
 namespace tunnel {
@@ -39,9 +51,16 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr size_t kClients = 8;
-constexpr size_t kWorkers = 2;
+constexpr size_t kClients = 8, kWorkers = 2;
 constexpr uint64_t kLeastChanges = 400;
+// Nothing that goes on takes so long, on a busy machine too.
+constexpr seconds kStall{30};
+
+// TORTURE_MOVES: as many changes of an identity in place of some seconds.
+uint64_t WantedMoves() {
+  const char* text = std::getenv("TORTURE_MOVES");
+  return text == nullptr ? 0 : std::strtoull(text, nullptr, 0);
+}
 
 class Torture {
  public:
@@ -60,23 +79,27 @@ class Torture {
   void InjectLoop(const Stop& stop);
   void PeerLoop(const Stop& stop);
   void TakeLoop(const Stop& stop);
-  void WatchLoop(const Stop& stop);
 
   bool InjectOnce(Slot& slot, uint32_t number);
-  void PeersOnce(uint32_t number);
+  void PeersOnce();
   bool TakeAll();
-  void CheckList(const TunnelList& list);
   StatsSnapshot Stats() { return *lab_.manager->Stats({}); }
-  // False when `done` does not come true in a minute.
+  void AwaitLoad();
+  uint64_t Sum(uint64_t (Client::*figure)() const) const;
+  // False when `done` does not come true in a while.
   bool Await(const char* what, const std::function<bool()>& done);
 
   Failures failures_;
   Ledger ledger_{failures_};
   Holders holders_{failures_};
   Alarm alarm_;
-  Lab lab_{kWorkers};
+  Interrupts interrupts_{failures_};
+  CommitLog log_{ledger_, failures_};
+  Lab lab_{kWorkers, 256, &log_};
+  Observer observer_{*lab_.manager, ledger_,   log_,
+                     interrupts_,   failures_, Seed()};
   std::vector<std::unique_ptr<Client>> clients_;
-  std::atomic<uint64_t> delivered_{0}, lists_{0};
+  std::atomic<uint64_t> delivered_{0};
   uint64_t taken_ = 0;
   Latencies wake_times_;
 };
@@ -89,8 +112,10 @@ Torture::Torture() {
   const auto& slots = ledger_.slots();
   for (size_t c = 0; c < kClients; ++c) {
     clients_.push_back(std::make_unique<Client>(
-        Client::World{*lab_.manager, holders_, failures_, alarm_},
-        std::vector<Slot*>{slots[c].get(), slots[c + kClients].get()}, c + 1));
+        Client::World{*lab_.manager, holders_, failures_, alarm_, ledger_, log_,
+                      interrupts_, lab_.links},
+        std::vector<Slot*>{slots[c].get(), slots[c + kClients].get()},
+        Seed() + c + 1));
     clients_.back()->CreateKeepers();
   }
 }
@@ -113,7 +138,7 @@ void Torture::InjectLoop(const Stop& stop) {
   }
 }
 
-void Torture::PeersOnce(uint32_t number) {
+void Torture::PeersOnce() {
   for (const encap::Mode mode : {encap::Mode::kGre, encap::Mode::kGif}) {
     const size_t keys = mode == encap::Mode::kGre ? Place::kKeys : 1;
     for (size_t n = 0; n < Place::kRemotes * keys; ++n) {
@@ -122,15 +147,16 @@ void Torture::PeersOnce(uint32_t number) {
           GreConfig("peer", place.remote, place.key_value()).encap;
       config.mode = mode;
       // Tunnels with sequence numbers drop it and count it: out_of_order.
-      const auto inner = InnerPacket(Ledger::PlaceTag(mode, place), number);
+      const auto inner =
+          InnerPacket(Ledger::PlaceTag(mode, place), ledger_.NextPeerNumber());
       if (lab_.wire.Deliver(FromPeer(config, inner))) delivered_.fetch_add(1);
     }
   }
 }
 
 void Torture::PeerLoop(const Stop& stop) {
-  for (uint32_t number = 0; !stop.load(std::memory_order_relaxed); ++number) {
-    PeersOnce(number);
+  while (!stop.load(std::memory_order_relaxed)) {
+    PeersOnce();
     std::this_thread::sleep_for(microseconds(400));
   }
 }
@@ -155,55 +181,6 @@ void Torture::TakeLoop(const Stop& stop) {
   }
 }
 
-void Torture::CheckList(const TunnelList& list) {
-  std::map<std::string, std::string> holder;  // by identity
-  for (const TunnelView& view : list.tunnels) {
-    const encap::EncapConfig& e = view.config.encap;
-    const std::string place = e.local.ToString() + " " + e.remote.ToString();
-    const std::string key = e.input_key ? std::to_string(*e.input_key) : "none";
-    const auto add = [&](const std::string& identity) {
-      const auto [it, added] = holder.emplace(identity, view.config.name);
-      if (!added) {
-        failures_.Add("List shows " + identity + " twice: " + it->second +
-                      " and " + view.config.name);
-      }
-    };
-    if (encap::IsGre(e.mode)) {
-      add("47 " + place + " " + key);
-    } else {
-      add("4 " + place);
-      add("41 " + place);
-    }
-  }
-  for (const auto& slot : ledger_.slots()) {
-    const bool there = std::any_of(
-        list.tunnels.begin(), list.tunnels.end(),
-        [&](const TunnelView& v) { return v.config.name == slot->name; });
-    if (slot->keeper && !there) failures_.Add("List lacks " + slot->name);
-  }
-}
-
-// Readers see each moment; an operator looks at the lock and interrupts.
-void Torture::WatchLoop(const Stop& stop) {
-  std::mt19937 random(77);
-  uint64_t revision = 0;
-  while (!stop.load(std::memory_order_relaxed)) {
-    const TunnelList list = lab_.manager->List();
-    CheckList(list);
-    if (list.revision < revision) failures_.Add("the revision went back");
-    revision = list.revision;
-    lists_.fetch_add(1, std::memory_order_relaxed);
-    const ConfigLockInfo info = lab_.manager->LockInfo();
-    if (random() % 32 == 0 && info.holder) {
-      (void)lab_.manager->InterruptLock(info.holder->id).ok();
-    } else if (random() % 32 == 0 && !info.waiters.empty()) {
-      const auto& waiter = info.waiters[random() % info.waiters.size()];
-      (void)lab_.manager->InterruptLock(waiter.id).ok();
-    }
-    std::this_thread::sleep_for(microseconds(300));
-  }
-}
-
 void Torture::RunLoad() {
   Stop stop_clients{false}, stop_traffic{false};
   WakeMeter meter;
@@ -211,24 +188,13 @@ void Torture::RunLoad() {
   traffic.emplace_back([&] { InjectLoop(stop_traffic); });
   traffic.emplace_back([&] { PeerLoop(stop_traffic); });
   traffic.emplace_back([&] { TakeLoop(stop_traffic); });
-  traffic.emplace_back([&] { WatchLoop(stop_traffic); });
+  traffic.emplace_back([&] { observer_.Run(stop_traffic); });
   for (auto& client : clients_) {
     clients.emplace_back([&client, &stop_clients] {
       while (!stop_clients.load(std::memory_order_relaxed)) client->Step();
     });
   }
-  // A machine that has much else to do gets more time to come as far.
-  const SteadyTime start = SteadyNow();
-  const auto changes = [&] {
-    uint64_t sum = 0;
-    for (const auto& client : clients_) sum += client->changes();
-    return sum;
-  };
-  while (!failures_.any() && (Since(start) < seconds(LoadSeconds()) ||
-                              (changes() < kLeastChanges &&
-                               Since(start) < 4 * seconds(LoadSeconds())))) {
-    std::this_thread::sleep_for(milliseconds(10));
-  }
+  AwaitLoad();
   stop_clients.store(true);
   for (std::thread& thread : clients) thread.join();
   stop_traffic.store(true);
@@ -236,8 +202,43 @@ void Torture::RunLoad() {
   wake_times_ = meter.Stop();
 }
 
+uint64_t Torture::Sum(uint64_t (Client::*figure)() const) const {
+  uint64_t sum = 0;
+  for (const auto& client : clients_) sum += (client.get()->*figure)();
+  return sum;
+}
+
+// A machine that has much else to do gets more time to come as far.
+void Torture::AwaitLoad() {
+  const SteadyTime start = SteadyNow();
+  const uint64_t wanted_moves = WantedMoves();
+  SteadyTime last_return = start;
+  uint64_t calls = 0;
+  const auto more = [&] {
+    if (failures_.any()) return false;
+    if (wanted_moves != 0) return Sum(&Client::moves) < wanted_moves;
+    return Since(start) < seconds(LoadSeconds()) ||
+           (Sum(&Client::changes) < kLeastChanges &&
+            Since(start) < 4 * seconds(LoadSeconds()));
+  };
+  while (more()) {
+    std::this_thread::sleep_for(milliseconds(10));
+    if (Sum(&Client::calls) != calls) {
+      calls = Sum(&Client::calls);
+      last_return = SteadyNow();
+    } else if (Since(last_return) > kStall) {
+      // Its threads can not be joined.
+      std::fprintf(stderr, "stalled: no call has returned for a while\n");
+      std::_Exit(1);
+    }
+  }
+  std::printf("changes %zu, of them to another identity %zu, in %.1f s\n",
+              size_t{Sum(&Client::changes)}, size_t{Sum(&Client::moves)},
+              Milliseconds(Since(start)) / 1000);
+}
+
 bool Torture::Await(const char* what, const std::function<bool()>& done) {
-  const SteadyTime end = SteadyNow() + seconds(60);
+  const SteadyTime end = SteadyNow() + kStall;
   while (!done()) {
     if (SteadyNow() > end) {
       ADD_FAILURE() << "waited in vain: " << what;
@@ -305,7 +306,7 @@ void Torture::CheckSumsAtRest() {
   EXPECT_EQ(noted_after - noted_before, kRounds * before.tunnels.size());
 
   const uint64_t delivered_before = delivered_.load();
-  for (uint32_t n = 0; n < kRounds; ++n) PeersOnce(n);
+  for (uint64_t n = 0; n < kRounds; ++n) PeersOnce();
   const uint64_t delivered = delivered_.load() - delivered_before;
   EXPECT_EQ(delivered,
             kRounds * (Place::kRemotes * Place::kKeys + Place::kRemotes));
@@ -339,20 +340,34 @@ void Torture::CheckCoverage() {
   for (const auto& [what, count] : outcomes) {
     std::printf("  %-40s %d\n", what.c_str(), count);
   }
-  for (const char* what :
-       {"create OK", "create ENDPOINT_PAIR_IN_USE", "move OK", "restamp OK",
-        "move ENDPOINT_PAIR_IN_USE", "pause OK", "resume OK", "detach OK",
-        "attach OK", "up OK", "down OK", "delete OK", "same OK",
-        "delete ETAG_MISMATCH"}) {
+  for (const char* what : {"create OK",
+                           "create ENDPOINT_PAIR_IN_USE",
+                           "move OK",
+                           "restamp OK",
+                           "move ENDPOINT_PAIR_IN_USE",
+                           "pause OK",
+                           "resume OK",
+                           "detach OK",
+                           "attach OK",
+                           "up OK",
+                           "down OK",
+                           "delete OK",
+                           "same OK",
+                           "swap OK",
+                           "take over OK",
+                           "create NETLINK_ERROR",
+                           "move NETLINK_ERROR",
+                           "swap NETLINK_ERROR",
+                           "pause NETLINK_ERROR",
+                           "delete NETLINK_ERROR",
+                           "delete ETAG_MISMATCH"}) {
     EXPECT_GT(outcomes[what], 0) << what;
   }
-  std::printf("  lists %llu, sent %llu, delivered %llu, taken %llu\n",
-              static_cast<unsigned long long>(lists_.load()),
-              static_cast<unsigned long long>(lab_.wire.sent()),
-              static_cast<unsigned long long>(delivered_.load()),
-              static_cast<unsigned long long>(taken_));
+  std::printf("  lists %zu, sent %zu, delivered %zu, taken %zu\n",
+              size_t{observer_.lists()}, size_t{lab_.wire.sent()},
+              size_t{delivered_.load()}, size_t{taken_});
   std::printf("  drops at the end: %s\n", DropsText(Stats()).c_str());
-  EXPECT_GT(lists_.load(), 100u);
+  EXPECT_GT(observer_.lists(), 100u);
   EXPECT_GT(lab_.wire.sent(), 1000u);
   EXPECT_GT(taken_, 1000u);
 }
