@@ -170,6 +170,11 @@ class ManagerImpl {
   absl::StatusOr<ApplyResult> Carry(const ConfigSection& section,
                                     const ChangeOptions& options,
                                     Transaction& tx);
+  // Prepares, commits and executes.
+  absl::Status Do(const ConfigSection& section, const ChangeOptions& options,
+                  Transaction& tx);
+  static void TakeResults(const ChangeOptions& options, Transaction& tx,
+                          ApplyResult& result);
   absl::Status PreparePart(const ConfigSection& section, TransactionPart& part);
   absl::Status PrepareCreate(const ConfigSection& section,
                              TransactionPart& part);
@@ -217,6 +222,13 @@ class ManagerImpl {
 
   // ---- what a store held (manager_restore.cc) ----
   void SweepRemoved(const std::vector<StoredDevice>& removed);
+  void RestoreAll(const ConfigSection& section,
+                  const std::vector<StoredTunnel>& tunnels, Transaction& tx,
+                  TunnelManager::RestoreReport& report);
+  absl::Status TakeOver(const ConfigSection& section,
+                        const StoredTunnel& stored,
+                        std::unique_ptr<TunDevice> device,
+                        TransactionPart& part);
   absl::Status RestoreOne(const ConfigSection& section,
                           const StoredTunnel& stored, Transaction& tx,
                           bool& adopted);

@@ -71,6 +71,24 @@ absl::Status ManagerImpl::AlignLink(const ConfigSection&, LinkChanges& link,
   return link.SetUp(now.up, config.admin_up);
 }
 
+absl::Status ManagerImpl::TakeOver(const ConfigSection& section,
+                                   const StoredTunnel& stored,
+                                   std::unique_ptr<TunDevice> device,
+                                   TransactionPart& part) {
+  ASSIGN_OR_RETURN(part.next, Plan(stored.config, stored.ifindex));
+  part.made = std::make_unique<TunnelRecord>(NewRecord(stored));
+  part.made->endpoint =
+      std::make_unique<Endpoint>(part.name, std::move(device), pool_->size());
+  part.link = std::make_unique<LinkChanges>(platform_.links, stored.ifindex);
+  RETURN_IF_ERROR(AlignLink(section, *part.link, stored.ifindex, part.next));
+  // Routes by the interface count now.
+  part.next.underlay = EvaluateUnderlay(part.next, stored.ifindex);
+  part.next.variant =
+      BuildVariant(*part.made->endpoint, part.next,
+                   std::make_shared<FlowContexts>(pool_->size()));
+  return absl::OkStatus();
+}
+
 absl::Status ManagerImpl::RestoreOne(const ConfigSection& section,
                                      const StoredTunnel& stored,
                                      Transaction& tx, bool& adopted) {
@@ -82,21 +100,9 @@ absl::Status ManagerImpl::RestoreOne(const ConfigSection& section,
   if (stored.ifindex != 0) {
     auto device =
         platform_.tun.Adopt(TunRequest(stored.config), stored.ifindex);
-    if (device.ok()) {
-      adopted = true;
-      ASSIGN_OR_RETURN(part.next, Plan(stored.config, stored.ifindex));
-      part.made = std::make_unique<TunnelRecord>(NewRecord(stored));
-      part.made->endpoint = std::make_unique<Endpoint>(
-          part.name, *std::move(device), pool_->size());
-      part.link =
-          std::make_unique<LinkChanges>(platform_.links, stored.ifindex);
-      RETURN_IF_ERROR(
-          AlignLink(section, *part.link, stored.ifindex, part.next));
-      // Routes by the interface count now.
-      part.next.underlay = EvaluateUnderlay(part.next, stored.ifindex);
-      part.next.variant =
-          BuildVariant(*part.made->endpoint, part.next,
-                       std::make_shared<FlowContexts>(pool_->size()));
+    adopted = device.ok();
+    if (adopted) {
+      RETURN_IF_ERROR(TakeOver(section, stored, *std::move(device), part));
     } else if (GetReason(device.status()) != Reason::kDeviceNotFound) {
       return device.status();
     }
@@ -174,8 +180,24 @@ absl::StatusOr<TunnelManager::RestoreReport> ManagerImpl::Restore(
   for (const StoredRequest& request : state.requests)
     requests_.Add(section, request);
   Transaction tx;
+  RestoreAll(section, state.tunnels, tx, report);
+  EstablishRestored(section, tx);
+  if (state.pending.has_value()) {
+    SetPending(section, state.pending, std::nullopt);
+    const absl::StatusOr<ApplyResult> reverted = RevertUnder(section, {});
+    report.reverted = reverted.ok();
+    LogIfError(reverted.status(), state.pending->id,
+               "the configuration that was not confirmed can not go back yet");
+  }
+  return report;
+}
+
+void ManagerImpl::RestoreAll(const ConfigSection& section,
+                             const std::vector<StoredTunnel>& tunnels,
+                             Transaction& tx,
+                             TunnelManager::RestoreReport& report) {
   StoreCommit commit;
-  for (const StoredTunnel& stored : LiteralFirst(state.tunnels)) {
+  for (const StoredTunnel& stored : LiteralFirst(tunnels)) {
     bool adopted = false;
     const absl::Status status = RestoreOne(section, stored, tx, adopted);
     if (!status.ok()) {
@@ -190,22 +212,12 @@ absl::StatusOr<TunnelManager::RestoreReport> ManagerImpl::Restore(
           tx.parts.back().made->endpoint->device().ifindex();
     }
   }
-  if (options_.store != nullptr && !commit.put.empty()) {
-    if (const absl::Status status = options_.store->Commit(commit);
-        !status.ok()) {
-      LogError("devices that were made again are not in the store",
-               {{"cause", std::string(status.message())}});
-    }
+  if (options_.store == nullptr || commit.put.empty()) return;
+  if (const absl::Status status = options_.store->Commit(commit);
+      !status.ok()) {
+    LogError("devices that were made again are not in the store",
+             {{"cause", std::string(status.message())}});
   }
-  EstablishRestored(section, tx);
-  if (state.pending.has_value()) {
-    SetPending(section, state.pending, std::nullopt);
-    const absl::StatusOr<ApplyResult> reverted = RevertUnder(section, {});
-    report.reverted = reverted.ok();
-    LogIfError(reverted.status(), state.pending->id,
-               "the configuration that was not confirmed can not go back yet");
-  }
-  return report;
 }
 
 // As Execute(), but nothing is counted as a change.

@@ -62,47 +62,54 @@ absl::StatusOr<ChangeResult> ManagerImpl::RunOne(const CallContext& call,
 absl::StatusOr<ApplyResult> ManagerImpl::Carry(const ConfigSection& section,
                                                const ChangeOptions& options,
                                                Transaction& tx) {
+  const bool changes = !tx.parts.empty();
   ApplyResult result;
-  if (tx.parts.empty()) {
-    if (tx.untouched.has_value()) result = Of(*tx.untouched);
-    result.no_op = true;
-    result.validated_only = options.validate_only;
-    if (!options.validate_only) Remember(section, options, result);
-  } else {
+  if (changes) {
     if (!FaultActive(Fault::kCheckBeforeLock))
       RETURN_IF_ERROR(CheckEndState(section, tx));
-    if (!options.validate_only) {
-      section.SetStep("prepare");
-      for (TransactionPart& part : tx.parts)
-        RETURN_IF_ERROR(PreparePart(section, part));
-      RETURN_IF_ERROR(ReserveAndCommit(section, options, tx));
-      Execute(section, tx);
-      if (FaultActive(Fault::kStoreAfterSteps) && options_.store != nullptr)
-        RETURN_IF_ERROR(options_.store->Commit(*tx.late_commit));
-    }
-    result.validated_only = options.validate_only;
-    for (TransactionPart& part : tx.parts) {
-      part.result.action = part.action;
-      part.result.validated_only = options.validate_only;
-      if (options.validate_only && part.action != ChangeAction::kDeleted) {
-        part.result.tunnel = PlannedView(part.next);
-        if (part.action == ChangeAction::kCreated)
-          part.result.tunnel.oper_reason = "not created: validate_only";
-      } else if (options.validate_only) {
-        part.result.tunnel = View(*part.tunnel);
-      }
-      result.changes.push_back(std::move(part.result));
-    }
+    if (!options.validate_only) RETURN_IF_ERROR(Do(section, options, tx));
+    TakeResults(options, tx, result);
+  } else if (tx.untouched.has_value()) {
+    result = Of(*tx.untouched);
   }
+  result.no_op = !changes;
+  result.validated_only = options.validate_only;
   result.lock_wait = section.lock_wait();
   for (ChangeResult& change : result.changes)
     change.timing.lock_wait = section.lock_wait();
   SortByName(result);
   result.etag = ConfigEtag(section);
   result.pending = Pending();
-  if (!tx.parts.empty() && !options.validate_only)
-    Remember(section, options, result);
+  if (!options.validate_only) Remember(section, options, result);
   return result;
+}
+
+absl::Status ManagerImpl::Do(const ConfigSection& section,
+                             const ChangeOptions& options, Transaction& tx) {
+  section.SetStep("prepare");
+  for (TransactionPart& part : tx.parts)
+    RETURN_IF_ERROR(PreparePart(section, part));
+  RETURN_IF_ERROR(ReserveAndCommit(section, options, tx));
+  Execute(section, tx);
+  if (FaultActive(Fault::kStoreAfterSteps) && options_.store != nullptr)
+    return options_.store->Commit(*tx.late_commit);
+  return absl::OkStatus();
+}
+
+void ManagerImpl::TakeResults(const ChangeOptions& options, Transaction& tx,
+                              ApplyResult& result) {
+  for (TransactionPart& part : tx.parts) {
+    part.result.action = part.action;
+    part.result.validated_only = options.validate_only;
+    if (options.validate_only && part.action != ChangeAction::kDeleted) {
+      part.result.tunnel = PlannedView(part.next);
+      if (part.action == ChangeAction::kCreated)
+        part.result.tunnel.oper_reason = "not created: validate_only";
+    } else if (options.validate_only) {
+      part.result.tunnel = View(*part.tunnel);
+    }
+    result.changes.push_back(std::move(part.result));
+  }
 }
 
 absl::Status ManagerImpl::PreparePart(const ConfigSection& section,
