@@ -48,17 +48,19 @@ std::string PlaceText(const ConfigFile& file, Position at) {
   return absl::StrCat(file.name, ":", at.line, ":", at.column);
 }
 
-// "tunnels[3].ttl" to 3 and "ttl". False for another form, or for a tunnel that
-// the file does not have.
+// "tunnels[3].ttl" to 3 and "ttl". False, and nothing set, for another form or
+// a tunnel that the file does not have.
 bool SplitField(const ConfigFile& file, absl::string_view field, size_t* index,
                 absl::string_view* rest) {
   if (!absl::ConsumePrefix(&field, "tunnels[")) return false;
   const size_t end = field.find(']');
+  size_t number = 0;
   if (end == absl::string_view::npos ||
-      !absl::SimpleAtoi(field.substr(0, end), index) ||
-      *index >= file.tunnels.size()) {
+      !absl::SimpleAtoi(field.substr(0, end), &number) ||
+      number >= file.tunnels.size()) {
     return false;
   }
+  *index = number;
   *rest = field.substr(end + 1);
   absl::ConsumePrefix(rest, ".");
   return true;
@@ -130,11 +132,16 @@ v1::ApplyConfigRequest ApplyRequest(const Invocation& invocation,
 }
 
 void LocateError(const ConfigFile& file, CallError* error) {
+  const size_t tunnel = TunnelOf(file, *error);
   size_t located = 0;
-  size_t index = 0;
   for (FieldViolation& violation : error->field_violations) {
-    absl::string_view rest;
-    if (!SplitField(file, violation.field, &index, &rest)) continue;
+    // Of the request, else of the one tunnel that the error is of.
+    size_t index = tunnel;
+    absl::string_view rest = violation.field;
+    if (!SplitField(file, violation.field, &index, &rest) &&
+        index == file.tunnels.size()) {
+      continue;
+    }
     ++located;
     violation.description =
         absl::StrCat("'", file.tunnels[index].name(), "' ", rest,
@@ -147,14 +154,12 @@ void LocateError(const ConfigFile& file, CallError* error) {
                          : absl::StrCat(file.name, " has ", located, " errors");
     error->metadata["daemon_reason"] = error->reason;
     error->reason = "CONFIG_FILE_INVALID";
-    return;
+  } else if (tunnel < file.tunnels.size()) {
+    error->metadata["place"] = PlaceText(file, file.places[tunnel].at);
+    error->message =
+        absl::StrCat(error->metadata["place"], ": '",
+                     file.tunnels[tunnel].name(), "': ", error->message);
   }
-  index = TunnelOf(file, *error);
-  if (index == file.tunnels.size()) return;
-  error->metadata["place"] = PlaceText(file, file.places[index].at);
-  error->message =
-      absl::StrCat(error->metadata["place"], ": '", file.tunnels[index].name(),
-                   "': ", error->message);
 }
 
 }  // namespace tunnel::ctl::cli

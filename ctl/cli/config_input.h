@@ -20,8 +20,8 @@ v1::ApplyConfigRequest ApplyRequest(const Invocation& invocation,
                                     const ConfigFile& file);
 
 // Gives an error of the daemon its place in the file, where it is of one of the
-// tunnels there: violations of "tunnels[3].ttl" get the place as their field
-// and make the error CONFIG_FILE_INVALID; else the next step names the line.
+// tunnels there: violations of a field get the place as their field and make
+// the error CONFIG_FILE_INVALID; without violations the message gets it.
 void LocateError(const ConfigFile& file, CallError* error);
 
 }  // namespace tunnel::ctl::cli

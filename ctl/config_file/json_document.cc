@@ -85,8 +85,9 @@ class JsonReader {
     if (text_.empty()) {
       return Fail(absl::StrCat("expected ", what, " but the file ends"));
     }
-    return Fail(absl::StrCat("expected ", what, ", got '",
-                             absl::CHexEscape(text_.substr(0, 1)), "'"));
+    const std::string next =
+        Next() == '"' ? "\"" : absl::CHexEscape(text_.substr(0, 1));
+    return Fail(absl::StrCat("expected ", what, ", got '", next, "'"));
   }
 
   bool Read(Value* value, int depth) {

@@ -227,7 +227,7 @@ labels = { site = "a \\"b\\" \\\\ c", "x/y" = "" }""")
 
     def test_an_error_in_one_of_many_changes_nothing(self):
         host = self.a
-        host.space.ip("link add taken type dummy")
+        host.space.ip("link add taken type veth peer name taken2")
         self.addCleanup(host.space.ip, "link del taken")
         before = host.daemon.json("show"), self.links(host), self.revision(host)
         good = tunnel_text(host, "x", 4, "ttl = 9") + tunnel_text(host, "new", 5)
