@@ -65,24 +65,31 @@ inline StoredTunnel SimpleTunnel(const std::string& name, uint32_t key) {
   return tunnel;
 }
 
-inline StoredRequest FullRequest(const std::string& id) {
+inline TunnelView FullView() {
+  TunnelView view;
+  view.config = FullConfig("t0");
+  view.etag = "\"e\"";
+  view.oper_state = OperState::kPaused;
+  view.oper_reason = "paused by an operator";
+  view.ifindex = 42;
+  view.effective_mtu = 1333;
+  view.mtu_reason = "configured";
+  view.overhead = 66;
+  view.generation = 5;
+  view.revision = 99;
+  view.create_time = absl::FromUnixNanos(1'700'000'000'123'456'789);
+  view.update_time = absl::FromUnixNanos(1'700'000'000'123'456'790);
+  view.paused = true;
+  view.detached = true;
+  view.effective_local = *encap::IpAddress::Parse("2001:db8::1");
+  view.overlap_until = absl::FromUnixSeconds(1'900'000'000);
+  return view;
+}
+
+inline ChangeResult FullChange() {
   ChangeResult change;
   change.action = ChangeAction::kUpdated;
-  change.tunnel.config = FullConfig("t0");
-  change.tunnel.etag = "\"e\"";
-  change.tunnel.oper_state = OperState::kPaused;
-  change.tunnel.oper_reason = "paused by an operator";
-  change.tunnel.ifindex = 42;
-  change.tunnel.effective_mtu = 1333;
-  change.tunnel.mtu_reason = "configured";
-  change.tunnel.overhead = 66;
-  change.tunnel.generation = 5;
-  change.tunnel.revision = 99;
-  change.tunnel.create_time = absl::FromUnixNanos(1'700'000'000'123'456'789);
-  change.tunnel.update_time = absl::FromUnixNanos(1'700'000'000'123'456'790);
-  change.tunnel.paused = true;
-  change.tunnel.detached = true;
-  change.tunnel.overlap_until = absl::FromUnixSeconds(1'900'000'000);
+  change.tunnel = FullView();
   change.changes = {{"ttl", "64", "inherit"}};
   change.no_op = true;
   change.validated_only = true;
@@ -95,10 +102,14 @@ inline StoredRequest FullRequest(const std::string& id) {
   change.timing.establish = std::chrono::nanoseconds(7);
   change.timing.resume = std::chrono::nanoseconds(8);
   change.timing.packets_dropped = 9;
+  return change;
+}
+
+inline StoredRequest FullRequest(const std::string& id) {
   StoredRequest request;
   request.id = id;
   request.fingerprint = std::string("f\0g", 3);
-  request.result.changes = {change, ChangeResult(change)};
+  request.result.changes = {FullChange(), FullChange()};
   request.result.no_op = true;
   request.result.validated_only = true;
   request.result.lock_wait = std::chrono::nanoseconds(10);

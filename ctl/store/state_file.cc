@@ -247,25 +247,7 @@ void StateFile::Read(Contents& contents) {
     ++manifest.counts[record.kind];
     manifest.digest ^= ChecksumOf(record);
   }
-  uint32_t version = 0;
-  const absl::StatusOr<Manifest> wanted = ReadManifest(version);
-  if (!wanted.ok()) {
-    contents.problems.push_back(absl::StrCat(database_->path(), ": ",
-                                             wanted.status().message(),
-                                             ": records may be missing"));
-  } else if (!(*wanted == manifest)) {
-    for (const auto& [kind, count] : wanted->counts) {
-      const uint64_t got = manifest.counts[kind];
-      if (got == count) continue;
-      contents.problems.push_back(absl::StrCat(database_->path(), ": wanted ",
-                                               count, " records of kind \"",
-                                               NameOf(kind), "\", got ", got));
-    }
-    if (contents.problems.empty()) {
-      contents.problems.push_back(absl::StrCat(
-          database_->path(), ": the records are not those of the last change"));
-    }
-  }
+  Compare(manifest, contents);
   committed_ = next_ = manifest;
   for (auto& [key, record] : found) {
     contents.records.push_back(std::move(record));
@@ -275,6 +257,30 @@ void StateFile::Read(Contents& contents) {
                      return std::pair(a.kind, a.position) <
                             std::pair(b.kind, b.position);
                    });
+}
+
+void StateFile::Compare(const Manifest& got, Contents& contents) {
+  uint32_t version = 0;
+  const absl::StatusOr<Manifest> wanted = ReadManifest(version);
+  const std::string subject = database_->path() + ": ";
+  if (!wanted.ok()) {
+    contents.problems.push_back(absl::StrCat(subject, wanted.status().message(),
+                                             ": records may be missing"));
+    return;
+  }
+  if (*wanted == got) return;
+  for (const auto& [kind, count] : wanted->counts) {
+    const auto it = got.counts.find(kind);
+    const uint64_t there = it == got.counts.end() ? 0 : it->second;
+    if (there == count) continue;
+    contents.problems.push_back(absl::StrCat(subject, "wanted ", count,
+                                             " records of kind \"",
+                                             NameOf(kind), "\", got ", there));
+  }
+  if (contents.problems.empty()) {
+    contents.problems.push_back(
+        absl::StrCat(subject, "the records are not those of the last change"));
+  }
 }
 
 absl::Status StateFile::Begin() {

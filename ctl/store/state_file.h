@@ -86,6 +86,8 @@ class StateFile {
   // The manifest in the file; DATA_LOSS when there is no sound one.
   absl::StatusOr<Manifest> ReadManifest(uint32_t& version);
   void Read(Contents& contents);
+  // Problems where `got` is not what the manifest in the file says.
+  void Compare(const Manifest& got, Contents& contents);
   absl::Status Scan(const char* sql, Found& found, Contents& contents);
   absl::StatusOr<bool> Checksum(RecordKind kind, const std::string& key,
                                 uint64_t& checksum);
