@@ -195,6 +195,7 @@ class ManagerImpl {
   absl::Status StoreOneByOne(StoreCommit& commit);
   // Past the commit line; cannot fail.
   void Execute(const ConfigSection& section, Transaction& tx);
+  void RewireParts(const ConfigSection& section, Transaction& tx);
   // Readers get `updates` at once when all parts are finished.
   void Finish(const ConfigSection&, TransactionPart& part,
               std::vector<EventBus::Update>& updates);

@@ -78,6 +78,9 @@ void ManagerImpl::PlanOverlap(const ChangeOptions& options,
 void ManagerImpl::StartOverlap(const ConfigSection& section,
                                TransactionPart& part) {
   TunnelRecord& tunnel = *part.tunnel;
+  // What an overlap that has just ended gave back may be wanted again.
+  for (const EndpointKey& key : part.next.keys)
+    table_.Reserve(section, key, *tunnel.endpoint);
   Timed(part.result.timing.attach, [&] {
     tunnel::Attach(section, path(), part.next.keys, *part.next.variant);
   });

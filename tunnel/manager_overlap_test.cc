@@ -182,6 +182,19 @@ TEST_F(ManagerOverlapTest, TheOldIdentityStaysReservedForAsLong) {
   EXPECT_TRUE(Create(Gre("gre1", "192.0.2.2", 2)).ok());
 }
 
+TEST_F(ManagerOverlapTest, TheWayBackMayOverlapToo) {
+  CreateBoth(Gre("gre0", "192.0.2.2", 1));
+  for (const uint32_t key : {2, 1, 2, 1}) {
+    ASSERT_TRUE(EditOver(*manager_, Key(key), seconds(30)).ok());
+    EXPECT_TRUE(Passes(tun_b_, tun_));  // B stays with key 1
+    EXPECT_EQ(GetReason(Create(Gre("gre1", "192.0.2.2", 3 - key)).status()),
+              Reason::kEndpointPairInUse);
+  }
+  ASSERT_TRUE(Edit("gre0", [](EndpointConfig& c) { c.encap.ttl = 9; }).ok());
+  EXPECT_TRUE(Passes(tun_, tun_b_));
+  EXPECT_TRUE(Create(Gre("gre1", "192.0.2.2", 2)).ok());
+}
+
 TEST_F(ManagerOverlapTest, EveryOtherChangeFinishesIt) {
   const std::vector<std::function<absl::Status()>> changes = {
       [&] { return manager_->Pause(call_, "gre0", {}).status(); },

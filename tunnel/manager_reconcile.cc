@@ -203,9 +203,13 @@ Wiring ManagerImpl::PlanAgain(const ConfigSection& section,
 void ManagerImpl::GiveWay(Wiring& wiring, const std::string& holder) {
   wiring.keys.clear();
   wiring.underlay.transmit_block = encap::DropReason::kDown;
+  const std::string local = wiring.local.ToString();
+  const std::string& device = wiring.config.local_device;
   wiring.underlay.block_reason = absl::StrCat(
-      LocalText(wiring.config), " is ", wiring.local.ToString(),
-      ", and that endpoint pair belongs to tunnel \"", holder, "\"");
+      device.empty()
+          ? absl::StrCat("the endpoint pair of ", local)
+          : absl::StrCat(device, " has ", local, ", and that endpoint pair"),
+      " belongs to tunnel \"", holder, "\"");
 }
 
 // The link's MTU follows `next`; what it can not be, `next` does not say.

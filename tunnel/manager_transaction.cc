@@ -21,6 +21,10 @@ void SortByName(ApplyResult& result) {
                    });
 }
 
+const TunnelRecord& RecordOf(const TransactionPart& part) {
+  return part.tunnel != nullptr ? *part.tunnel : *part.made;
+}
+
 }  // namespace
 
 absl::StatusOr<ApplyResult> ManagerImpl::Run(const CallContext& call,
@@ -196,6 +200,9 @@ absl::Status ManagerImpl::PrepareLink(const ConfigSection& section,
 absl::Status ManagerImpl::ReserveAndCommit(const ConfigSection& section,
                                            const ChangeOptions& options,
                                            Transaction& tx) {
+  // What comes for a key that is reserved and not attached yet is lost, too.
+  for (TransactionPart& part : tx.parts)
+    part.drops_before = TotalDrops(*RecordOf(part).endpoint);
   std::vector<EndpointKey> reserved;
   absl::Status status = Reserve(section, tx, reserved);
   if (status.ok()) status = section.CommitPoint();
@@ -273,7 +280,7 @@ absl::Status ManagerImpl::StoreOneByOne(StoreCommit& commit) {
 }
 #endif
 
-void ManagerImpl::Execute(const ConfigSection& section, Transaction& tx) {
+void ManagerImpl::RewireParts(const ConfigSection& section, Transaction& tx) {
   std::vector<RewireItem> items;
   for (TransactionPart& part : tx.parts) {
     if (part.tunnel != nullptr) EndOverlap(section, *part.tunnel);
@@ -301,6 +308,14 @@ void ManagerImpl::Execute(const ConfigSection& section, Transaction& tx) {
     items.push_back(item);
   }
   ExecuteRewire(section, path(), items);
+  for (TransactionPart& part : tx.parts) {
+    part.result.timing.packets_dropped =
+        TotalDrops(*RecordOf(part).endpoint) - part.drops_before;
+  }
+}
+
+void ManagerImpl::Execute(const ConfigSection& section, Transaction& tx) {
+  RewireParts(section, tx);
   // A name may leave and come in one transaction.
   std::vector<EventBus::Update> updates;
   for (TransactionPart& part : tx.parts) {

@@ -35,6 +35,8 @@ struct TransactionPart {
   std::optional<Overlap> overlap;
   // kCreated: what is brought back of an older tunnel.
   std::optional<StoredTunnel> origin;
+  // Packets of the tunnel dropped before its new keys were reserved.
+  uint64_t drops_before = 0;
   ChangeResult result;
 };
 

@@ -28,8 +28,8 @@ void UnderlayChanges::Add(const LinkEvent& event) {
       if (event.removed) removed_.insert(event.ifindex);
       break;
     case LinkEvent::Kind::kAddress:
+      // What it does to routes comes as events of its own.
       addresses_.insert(event.address);
-      links_.insert(event.ifindex);
       break;
     case LinkEvent::Kind::kRoute:
       if (!event.destination || routes_.size() >= kMostRoutes) {

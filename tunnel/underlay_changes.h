@@ -43,7 +43,7 @@ class UnderlayChanges {
   bool all_routes_ = false;
   std::vector<encap::IpPrefix> routes_;
   std::set<encap::IpAddress> addresses_;
-  std::set<uint32_t> links_;  // changed, or with a changed address
+  std::set<uint32_t> links_;
   std::set<uint32_t> removed_;
   std::set<std::string> tunnels_;
 };
