@@ -96,7 +96,7 @@ void AddTunnelStates(const TunnelList& list, Families& out) {
     AddValue(info,
              {{"tunnel", config.name},
               {"mode", std::string(encap::ModeName(config.encap.mode))},
-              {"local", config.encap.local.ToString()},
+              {"local", LocalText(config)},
               {"remote", config.encap.remote.ToString()},
               {"input_key", KeyText(config.encap.input_key)},
               {"output_key", KeyText(config.encap.output_key)},
