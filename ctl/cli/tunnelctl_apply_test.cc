@@ -1,15 +1,7 @@
-// tunnelctl as a process: whole configurations, and retries of lost replies.
-
-#include <signal.h>
-
-#include <atomic>
-#include <cstdlib>
-#include <fstream>
+// tunnelctl as a process: whole configurations.
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
-#include "absl/time/clock.h"
-#include "ctl/cli/calls_fixture.h"
+#include "ctl/cli/apply_fixture.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/util/json_util.h"
@@ -18,65 +10,6 @@ namespace tunnel::ctl::cli {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
-
-constexpr char kTwoTunnels[] =
-    "prune = true\n"
-    "[[tunnel]]\nname = \"gre0\"\nmode = \"gre\"\nlocal = \"192.0.2.1\"\n"
-    "remote = \"192.0.2.2\"\nkey = 0\n"
-    "[[tunnel]]\nname = \"gif0\"\nmode = \"gif\"\nlocal = \"192.0.2.1\"\n"
-    "remote = \"192.0.2.2\"\nttl = \"inherit\"\n";
-
-// A change of each kind.
-constexpr char kPlan[] = R"pb(
-  changes {
-    action: CREATED
-    tunnel {
-      name: "gre0"
-      mode: GRE
-      local: "192.0.2.1"
-      remote: "192.0.2.2"
-      key: 0
-    }
-    changes { field: "mode" old_value: "" new_value: "gre" }
-    changes { field: "ttl" old_value: "" new_value: "9" }
-  }
-  changes {
-    action: UPDATED
-    tunnel { name: "gif0" }
-    changes { field: "remote" old_value: "192.0.2.3" new_value: "192.0.2.2" }
-    changes { field: "ttl" old_value: "64" new_value: "inherit" }
-    timing {
-      pause { nanos: 1000000 }
-      resume { nanos: 200000 }
-      packets_dropped: 3
-    }
-  }
-  changes {
-    action: DELETED
-    tunnel { name: "old" mode: SIT local: "192.0.2.1" remote: "192.0.2.9" }
-  })pb";
-
-class ApplyTest : public CallsTest {
- protected:
-  ApplyTest() { Write(kTwoTunnels); }
-
-  void Write(const std::string& text) { std::ofstream(path_) << text; }
-
-  void AnswerPlan(const std::string& more) {
-    daemon_.on_apply = [this, more](auto&, const auto& request, auto* reply) {
-      seen_.Set(request);
-      EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
-          absl::StrCat(kPlan, more), reply));
-      reply->set_validated_only(request.options().validate_only());
-      return grpc::Status::OK;
-    };
-  }
-
-  const std::string path_ =
-      absl::StrCat(getenv("TEST_TMPDIR"), "/", getpid(), ".toml");
-  Seen<v1::ApplyConfigRequest> seen_;
-};
 
 constexpr char kPlanText[] =
     "+ gre0 gre 192.0.2.1 -> 192.0.2.2 key 0\n"
@@ -341,107 +274,6 @@ TEST_F(ApplyTest, SetTakesAnOverlap) {
   EXPECT_EQ(seen.Get().tunnel().local(), "dev:eth0");
   EXPECT_EQ(seen.id(), "me");
   EXPECT_EQ(Run("delete a b --request-id me").exit_code, 2);
-}
-
-// Without details UNAVAILABLE is of the transport: the reply was lost.
-TEST_F(ApplyTest, ALostReplyIsAskedForOnceMoreUnderTheSameId) {
-  std::vector<std::string> ids;  // calls come one after the other
-  daemon_.on_update = [&](auto&, const auto& request, auto* reply) {
-    ids.push_back(request.options().request_id());
-    if (ids.size() == 1)
-      return grpc::Status(grpc::UNAVAILABLE, "socket closed");
-    reply->mutable_tunnel()->set_name("gre0");
-    reply->set_replayed(true);
-    return grpc::Status::OK;
-  };
-  const ProcessResult result = Run("set gre0 key 1");
-  EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_EQ(result.out, "gre0: changed\n");
-  EXPECT_THAT(result.err, HasSubstr("already done by an earlier call"));
-  ASSERT_EQ(ids.size(), 2u);
-  EXPECT_THAT(ids[0], ::testing::MatchesRegex(kUuid));
-  EXPECT_EQ(ids[0], ids[1]);
-}
-
-TEST_F(ApplyTest, AReplyThatIsLostTwiceIsLeftToTheUser) {
-  daemon_.on_apply = [&](auto&, const auto& request, auto*) {
-    seen_.Set(request);
-    return grpc::Status(grpc::UNAVAILABLE, "socket closed");
-  };
-  const ProcessResult result = Run("apply -f " + path_);
-  EXPECT_EQ(result.exit_code, 69);
-  EXPECT_EQ(seen_.count(), 2);
-  EXPECT_THAT(result.err,
-              HasSubstr("whether the change was made is not known"));
-  EXPECT_THAT(result.err, HasSubstr("--request-id " + seen_.id()));
-}
-
-TEST_F(ApplyTest, AnErrorOfTheDaemonIsNotRetried) {
-  daemon_.on_apply = [&](auto&, const auto& request, auto*) {
-    seen_.Set(request);
-    return ErrorStatus(grpc::UNAVAILABLE, "stopping", "SHUTTING_DOWN");
-  };
-  EXPECT_EQ(Run("apply -f " + path_).exit_code, 69);
-  EXPECT_EQ(seen_.count(), 1);
-}
-
-// An apply that waits until the client leaves; afterwards the daemon has it, or
-// has not.
-class ApplyInterruptTest : public ApplyTest {
- protected:
-  ApplyInterruptTest() {
-    daemon_.on_lock = [this](auto&, const auto&, auto* reply) {
-      if (pending_) {
-        reply->mutable_pending()->set_id("p-1");
-        reply->mutable_pending()->mutable_remaining()->set_seconds(20);
-      }
-      return grpc::Status::OK;
-    };
-    daemon_.on_apply = [this](auto& context, const auto& request, auto* reply) {
-      if (request.options().validate_only()) {
-        reply->set_no_op(made_);
-        return grpc::Status::OK;
-      }
-      entered_.Notify();
-      while (!context.IsCancelled()) absl::SleepFor(absl::Milliseconds(1));
-      return grpc::Status(grpc::CANCELLED, "left");
-    };
-  }
-
-  ProcessResult Interrupted(std::vector<std::string> words) {
-    words.insert(words.begin(),
-                 {"--target", daemon_.target(), "apply", "-f", path_});
-    Subprocess process(words);
-    EXPECT_TRUE(entered_.WaitForNotificationWithTimeout(absl::Seconds(10)));
-    process.Signal(SIGINT);
-    return process.Wait();
-  }
-
-  absl::Notification entered_;
-  std::atomic<bool> made_{false};
-  std::atomic<bool> pending_{false};
-};
-
-TEST_F(ApplyInterruptTest, BeforeTheCommitNothingHasChanged) {
-  const ProcessResult result = Interrupted({});
-  EXPECT_EQ(result.exit_code, 130);
-  EXPECT_THAT(result.err, HasSubstr("interrupted, nothing changed"));
-}
-
-TEST_F(ApplyInterruptTest, AfterTheCommitItSaysThatItWasMade) {
-  made_ = true;
-  const ProcessResult result = Interrupted({});
-  EXPECT_EQ(result.exit_code, 0);
-  EXPECT_THAT(result.err, HasSubstr("after the commit: the change was made"));
-}
-
-TEST_F(ApplyInterruptTest, WhatAwaitsConfirmationGoesBackByItself) {
-  pending_ = true;
-  const ProcessResult result = Interrupted({"--confirm", "20s"});
-  EXPECT_EQ(result.exit_code, 0);
-  EXPECT_THAT(result.err, HasSubstr("the change was made"));
-  EXPECT_THAT(result.err, HasSubstr("p-1 goes back by itself in 20 s"));
-  EXPECT_THAT(result.err, HasSubstr("tunnelctl confirm p-1"));
 }
 
 }  // namespace

@@ -3,17 +3,15 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 import unittest
 import uuid
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
-from tests.lib import daemon, lab, process, rpc, runner, traffic
+from tests.lib import daemon, lab, process, proxy, rpc, runner, traffic
 
 # What going back may change: the count of changes and the time of the last one.
 MOVING = ("generation", "update_time")
@@ -27,63 +25,6 @@ def tunnel_text(host, name, number, words="", inner=None):
                 name, lab.outer(number, "4", host.end),
                 lab.outer(number, "4", 3 - host.end),
                 lab.inner(inner or number, "4", host.end), words))
-
-
-class SwallowingProxy:
-    """A socket in front of the daemon's. Of the first connection the daemon's
-    words after its greeting are swallowed, until cut() breaks it; the later ones
-    pass untouched."""
-
-    def __init__(self, path, target):
-        self.target, self._path = "unix:" + path, target
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(path)
-        self._listener.listen(4)
-        self._pairs = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.socket(socket.AF_UNIX)
-            server.connect(self._path)
-            first = not self._pairs
-            self._pairs.append((client, server))
-            for source, sink, keep in ((client, server, False), (server, client, first)):
-                threading.Thread(target=self._copy, args=(source, sink, keep),
-                                 daemon=True).start()
-
-    @staticmethod
-    def _copy(source, sink, swallow):
-        passed = 0
-        while True:
-            try:
-                data = source.recv(65536)
-                if not data:
-                    break
-                if not (swallow and passed):
-                    sink.sendall(data)
-                passed += 1
-            except OSError:
-                break
-        for end in (source, sink):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def cut(self):
-        for end in self._pairs[0]:
-            end.shutdown(socket.SHUT_RDWR)
-
-    def close(self):
-        self._listener.close()
-        for pair in self._pairs:
-            for end in pair:
-                end.close()
 
 
 class Apply(unittest.TestCase):
@@ -396,16 +337,16 @@ labels = { site = "a \\"b\\" \\\\ c", "x/y" = "" }""")
 
     def test_a_lost_reply_is_asked_for_again_and_the_change_made_once(self):
         host = self.a
-        proxy = SwallowingProxy(os.path.join(host.daemon.directory, "proxy.sock"),
-                                host.daemon.socket)
-        self.addCleanup(proxy.close)
+        between = proxy.SwallowingProxy(
+            os.path.join(host.daemon.directory, "proxy.sock"), host.daemon.socket)
+        self.addCleanup(between.close)
         generation = int(host.daemon.show("x")["generation"])
         client = process.spawn(
-            [daemon.binary("tunnelctl"), "--target", proxy.target, "set", "x", "ttl", "9"],
+            [daemon.binary("tunnelctl"), "--target", between.target, "set", "x", "ttl", "9"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         process.wait_until(lambda: host.daemon.show("x").get("ttl") == 9, 10, "commit")
         self.assertIsNone(client.poll(), "it waits for the reply")
-        proxy.cut()
+        between.cut()
         out, err = client.communicate(timeout=10)
         self.assertEqual((client.returncode, out.split(" (")[0].strip()),
                          (0, "x: ttl 64 -> 9"), err)
