@@ -107,6 +107,8 @@ Client::Call Client::MakeCall(std::vector<const Slot*> slots, bool patient) {
     default:
       break;
   }
+  // An interrupt would make it the way back that meets the failure.
+  if (call.fail_at != 0) call.context.operation += Interrupts::kSpared;
   FaultScript::Arm(call.fail_at);
   return call;
 }
@@ -121,7 +123,7 @@ bool Client::Create(Slot& slot, Model& model, Place place, bool patient) {
   const EndpointConfig config = slot.Propose(place);
   slot.next_sequence.store(0, std::memory_order_relaxed);
   slot.silent.store(false);
-  slot.deaf_from.store(0);
+  slot.deaf_from.store(0, std::memory_order_relaxed);
   world_.holders.MayBegin(ids, slot.name);
   const Call call = MakeCall({&slot}, patient);
   const Result result =
@@ -234,7 +236,7 @@ void Client::Verb(Slot& slot, Model& model, Model next, const char* verb,
                   const std::function<Result(const Call&)>& act, bool patient) {
   // It may send as soon as the change begins, and not after it has ended.
   if (next.Audible()) slot.silent.store(false);
-  if (next.Hearing()) slot.deaf_from.store(0);
+  if (next.Hearing()) slot.deaf_from.store(0, std::memory_order_relaxed);
   const Call call = MakeCall({&slot}, patient);
   const Result result = act(call);
   Note(verb, call, result.status(), true);

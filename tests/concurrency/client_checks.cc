@@ -118,7 +118,8 @@ void Client::VerifyLink(const Slot& slot, const TunnelView& view,
 }
 
 void Client::SetHearing(Slot& slot, const Model& model) {
-  slot.deaf_from.store(model.Hearing() ? 0 : world_.ledger.peer_number() + 1);
+  slot.deaf_from.store(model.Hearing() ? 0 : world_.ledger.peer_number() + 1,
+                       std::memory_order_relaxed);
 }
 
 void Client::Fail(const Slot& slot, const char* verb, const std::string& what) {

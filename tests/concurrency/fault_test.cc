@@ -1,5 +1,5 @@
-// Proof that the torture test finds what it is there to find: the same program
-// with a defect switched on must fail.
+// Proof that the tests find what they are there to find: the same programs with
+// a defect switched on must fail, and for the reason that the defect gives.
 
 #include "tunnel/base/fault.h"
 
@@ -7,25 +7,29 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <string>
+#include <vector>
 
 namespace tunnel {
 namespace {
 
-std::string g_torture_test;  // path of the program
+std::string g_torture_test, g_ring_test;  // paths of the programs
 
 struct Outcome {
   int status = 0;  // of waitpid()
   std::string output;
 };
 
-// At most half a minute of load; a defect may also make the program hang.
-Outcome RunWith(Fault fault) {
+// Some seconds of load; a defect may also make the program hang, which it finds
+// by itself.
+Outcome RunWith(const std::string& program, Fault fault, int load_seconds) {
   const std::string command =
-      "TORTURE_SECONDS=30 TUNNELD_FAULT=" + std::string(FaultName(fault)) +
-      " timeout -k 5 150 " + g_torture_test + " 2>&1";
+      "TORTURE_SEED=1 TORTURE_SECONDS=" + std::to_string(load_seconds) +
+      " TUNNELD_FAULT=" + std::string(FaultName(fault)) + " timeout -k 5 200 " +
+      program + " 2>&1";
   Outcome outcome;
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return outcome;
@@ -37,30 +41,88 @@ Outcome RunWith(Fault fault) {
   return outcome;
 }
 
-bool Contains(const std::string& text, const char* part) {
-  return text.find(part) != std::string::npos;
+constexpr char kTsan[] = "ThreadSanitizer: ";
+constexpr char kNotInForce[] = "not in force";
+constexpr char kTwoSenders[] = "identity that another tunnel sends with";
+constexpr char kAfterPause[] = "sent while the tunnel was paused";
+constexpr char kNotStored[] = "configuration that the store does not have";
+constexpr char kTwoHolders[] = " twice: ";
+constexpr char kLink[] = "the interface differs from its configuration";
+constexpr char kNumber[] = "sequence number ";
+
+struct Case {
+  Fault fault;
+  // What it is found as: one of these.
+  std::vector<std::string> signs;
+  int load_seconds = 40;  // at most
+};
+
+std::vector<Case> Cases() {
+  return {
+      {Fault::kNoGracePeriod, {kTsan, kNotInForce, kAfterPause}},
+      {Fault::kPauseWithoutWait, {kTsan, kAfterPause, kNotInForce}},
+      {Fault::kPublishBeforePause, {kNumber, kTwoSenders, kAfterPause}},
+      {Fault::kDetachSkipped, {"received while the tunnel was detached"}},
+      {Fault::kDisestablishWithoutWait, {kTsan}},
+      {Fault::kReclaimWithoutGrace, {kTsan}},
+      {Fault::kNumbersNotCarried, {kNumber}},
+      {Fault::kSectionEndsEarly, {kTsan, kAfterPause, kNotInForce}},
+      // Shows when the load has ended and packets are still there.
+      {Fault::kResumeWithoutUnpark, {"waited in vain: keepers have sent"}, 3},
+      {Fault::kResumeForgetsPause, {kAfterPause}},
+      {Fault::kVariantEditedInPlace,
+       {kTsan, "are of different configurations", kNotInForce}},
+      {Fault::kCheckOwnTunnelOnly, {kTwoHolders}},
+      {Fault::kCheckBeforeLock, {kTwoHolders, "at once"}},
+      {Fault::kNoRollback, {kLink}},
+      {Fault::kRollbackOverwritesCause, {": want injected at call "}},
+      {Fault::kKeyNotGivenBack, {"which had not it", kTsan}},
+      {Fault::kStoreAfterSteps, {kNotStored}},
+      {Fault::kStoreOneByOne, {"the store holds "}},
+      {Fault::kSwapOneByOne, {kTwoSenders}},
+      {Fault::kInterruptedWaiterProceeds, {"s.holder == node_.get()", kTsan}},
+      {Fault::kLockLostOnCancel, {"stalled: no call has returned"}},
+      {Fault::kFifoBroken, {"the lock has gone to "}},
+      {Fault::kInterruptPastCommit, {"has gone on after its interrupt"}},
+      {Fault::kLeaveRelaxed, {kTsan}},
+      {Fault::kSnapshotRelaxed, {kTsan}},
+      {Fault::kRingPushRelaxed, {kTsan}},
+      {Fault::kRingPopRelaxed, {kTsan}},
+  };
 }
 
-TEST(SeededFault, MissingGracePeriodIsFound) {
+class SeededFault : public testing::TestWithParam<Case> {};
+
+TEST_P(SeededFault, IsFoundAsWhatItIs) {
   if (!kSeededFaults) GTEST_SKIP() << "faults exist with --config=tsan only";
-  const Outcome outcome = RunWith(Fault::kNoGracePeriod);
+  const Case& test = GetParam();
+  const bool ring = test.fault == Fault::kRingPushRelaxed ||
+                    test.fault == Fault::kRingPopRelaxed;
+  const Outcome outcome = RunWith(ring ? g_ring_test : g_torture_test,
+                                  test.fault, test.load_seconds);
   EXPECT_FALSE(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == 0);
-  // Found as what it is, and not by some timeout.
-  EXPECT_TRUE(Contains(outcome.output, "ThreadSanitizer: ") ||
-              Contains(outcome.output, "not in force") ||
-              Contains(outcome.output, "sent while the tunnel was paused"))
+  EXPECT_TRUE(std::any_of(test.signs.begin(), test.signs.end(),
+                          [&](const std::string& sign) {
+                            return outcome.output.find(sign) !=
+                                   std::string::npos;
+                          }))
       << outcome.output;
 }
 
-TEST(SeededFault, PublishingBeforeThePauseIsFound) {
-  if (!kSeededFaults) GTEST_SKIP() << "faults exist with --config=tsan only";
-  const Outcome outcome = RunWith(Fault::kPublishBeforePause);
-  EXPECT_FALSE(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == 0);
-  // The new contexts number packets from 0 before the old numbers are taken
-  // over.
-  EXPECT_TRUE(Contains(outcome.output, "sequence number") ||
-              Contains(outcome.output, "sent while the tunnel was paused"))
-      << outcome.output;
+INSTANTIATE_TEST_SUITE_P(All, SeededFault, testing::ValuesIn(Cases()),
+                         [](const testing::TestParamInfo<Case>& info) {
+                           return std::string(FaultName(info.param.fault));
+                         });
+
+TEST(SeededFaults, EachHasACase) {
+  const std::vector<Case> cases = Cases();
+  EXPECT_EQ(cases.size(), static_cast<size_t>(kLastFault));
+  for (const Case& a : cases) {
+    EXPECT_EQ(std::count_if(cases.begin(), cases.end(),
+                            [&](const Case& b) { return a.fault == b.fault; }),
+              1)
+        << FaultName(a.fault);
+  }
 }
 
 }  // namespace
@@ -68,10 +130,11 @@ TEST(SeededFault, PublishingBeforeThePauseIsFound) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: fault_test TORTURE_TEST\n");
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: fault_test TORTURE_TEST RING_TEST\n");
     return 2;
   }
   tunnel::g_torture_test = argv[1];
+  tunnel::g_ring_test = argv[2];
   return RUN_ALL_TESTS();
 }

@@ -14,6 +14,12 @@ namespace tunnel {
 
 class Interrupts {
  public:
+  // The end of the operation of a call that nobody is to interrupt.
+  static constexpr char kSpared[] = " (not to be interrupted)";
+  static bool Spared(const std::string& operation) {
+    return operation.ends_with(kSpared);
+  }
+
   explicit Interrupts(Failures& failures) : failures_(failures) {}
   // The interrupt of this call was granted; the call has changed something. In
   // any order: both for one call is a failure.

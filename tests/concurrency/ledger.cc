@@ -58,7 +58,8 @@ EndpointConfig Slot::Propose(Place place) {
   meaning[last_stamp].store(static_cast<uint16_t>(place.index()),
                             std::memory_order_relaxed);
   ever.fetch_or(1u << place.index(), std::memory_order_relaxed);
-  if (displaced.load() == last_stamp) displaced.store(0);
+  if (displaced.load(std::memory_order_relaxed) == last_stamp)
+    displaced.store(0, std::memory_order_relaxed);
   pending.store(last_stamp, std::memory_order_release);
   return config;
 }
@@ -99,7 +100,7 @@ void Ledger::CheckSent(std::span<const uint8_t> outer, const SendRoute& route) {
   const uint32_t stamp = StampOf(info);
   // First `pending`, see Settle().
   if (slot.pending.load(std::memory_order_acquire) == stamp) {
-    if (slot.stored.load() != stamp)
+    if (slot.stored.load(std::memory_order_relaxed) != stamp)
       Fault(slot, "sent with a configuration that the store does not have");
   } else if (slot.current.load(std::memory_order_acquire) != stamp) {
     return Fault(slot, "sent with a configuration that is not in force");
@@ -131,11 +132,13 @@ void Ledger::CheckAlone(Slot& slot, Place place, uint32_t stamp) {
   auto& sender =
       senders_[slot.mode == encap::Mode::kGif ? 1 : 0][place.index()];
   const uint32_t before =
-      sender.exchange(static_cast<uint32_t>(slot.index) << 16 | stamp);
+      sender.exchange(static_cast<uint32_t>(slot.index) << 16 | stamp,
+                      std::memory_order_relaxed);
   // 0 stands for nobody: no stamp is 0.
   if (before != 0 && before >> 16 != slot.index)
-    slots_[before >> 16]->displaced.store(before & 0xffff);
-  if (slot.displaced.load() == stamp)
+    slots_[before >> 16]->displaced.store(before & 0xffff,
+                                          std::memory_order_relaxed);
+  if (slot.displaced.load(std::memory_order_relaxed) == stamp)
     Fault(slot, "sent with an identity that another tunnel sends with");
 }
 
@@ -144,7 +147,8 @@ void Ledger::NoteStored(const EndpointConfig& config) {
     if (slot->name != config.name) continue;
     const uint32_t tos = config.encap.tos.value_or(0);
     const uint32_t ttl = config.encap.ttl.value_or(0);
-    slot->stored.store((tos >> 2) * kTtls + ttl - kFirstTtl);
+    slot->stored.store((tos >> 2) * kTtls + ttl - kFirstTtl,
+                       std::memory_order_relaxed);
   }
 }
 
@@ -156,7 +160,7 @@ uint16_t Ledger::PlaceTag(encap::Mode mode, Place place) {
 void Ledger::CheckReceived(const Slot& slot, std::span<const uint8_t> inner) {
   const auto tag = TagOf(inner);
   if (!tag) return Fault(slot, "received damaged");
-  const uint32_t deaf_from = slot.deaf_from.load();
+  const uint32_t deaf_from = slot.deaf_from.load(std::memory_order_relaxed);
   if (deaf_from != 0 && NumberOf(inner) > deaf_from)
     Fault(slot, "received while the tunnel was detached or down");
   const uint16_t base = PlaceTag(slot.mode, {});

@@ -104,8 +104,12 @@ class Ledger {
   // The store has this configuration now.
   void NoteStored(const EndpointConfig& config);
   // The number of the last packet that a peer has begun to send.
-  uint32_t peer_number() const { return peer_number_.load(); }
-  uint32_t NextPeerNumber() { return peer_number_.fetch_add(1) + 1; }
+  uint32_t peer_number() const {
+    return peer_number_.load(std::memory_order_relaxed);
+  }
+  uint32_t NextPeerNumber() {
+    return peer_number_.fetch_add(1, std::memory_order_relaxed) + 1;
+  }
 
   // The tag of packets that a peer sends by this mode to this place.
   static uint16_t PlaceTag(encap::Mode mode, Place place);

@@ -46,6 +46,7 @@ void Observer::LookAtLock() {
 }
 
 void Observer::Interrupt(const LockParty& party) {
+  if (Interrupts::Spared(party.operation)) return;
   if (manager_.InterruptLock(party.id).ok())
     interrupts_.Accepted(party.operation);
 }

@@ -20,6 +20,7 @@
 #include "tunnel/base/clock.h"
 #include "tunnel/base/error.h"
 #include "tunnel/base/fault.h"
+#include "tunnel/base/status_macros.h"
 #include "tunnel/sync/mutex.h"
 
 namespace tunnel {
@@ -138,6 +139,25 @@ struct ConfigLock::State {
     }
   }
 
+  // Returns when `node` has the lock or has ended; CONFIG_LOCK_QUEUE_FULL when
+  // there is no place for it.
+  absl::Status AwaitTurn(Node& node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    if (holder == nullptr) {
+      Grant(node);
+      return absl::OkStatus();
+    }
+    if (queue.size() >= max_waiters) {
+      return MakeError(
+          Reason::kConfigLockQueueFull,
+          absl::StrCat("configuration lock: want less than ", max_waiters,
+                       " waiters, got ", queue.size()),
+          {{"max_waiters", absl::StrCat(max_waiters)}});
+    }
+    queue.push_back(&node);
+    WaitForTurn(node);
+    return absl::OkStatus();
+  }
+
   absl::Status Error(const Node& node, Cause cause) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   LockParty Party(const Node& node, SteadyTime since) const;
@@ -217,23 +237,12 @@ absl::StatusOr<ConfigSection> ConfigLock::Enter(const Request& request) {
   if (const Cause cause = s.CauseOf(*node); cause != Cause::kNone) {
     return s.Error(*node, cause);
   }
-  if (s.holder == nullptr) {
-    s.Grant(*node);
-  } else if (s.queue.size() >= s.max_waiters) {
-    return MakeError(
-        Reason::kConfigLockQueueFull,
-        absl::StrCat("configuration lock: want less than ", s.max_waiters,
-                     " waiters, got ", s.queue.size()),
-        {{"max_waiters", absl::StrCat(s.max_waiters)}});
-  } else {
-    s.queue.push_back(node.get());
-    s.WaitForTurn(*node);
-  }
+  RETURN_IF_ERROR(s.AwaitTurn(*node));
   if (request.times != nullptr) request.times->wait = Since(node->entered);
   if (node->phase == Phase::kEnded) {
-    if (FaultActive(Fault::kInterruptedWaiterProceeds))
-      return ConfigSection(this, std::move(node));
-    return s.Error(*node, node->cause);
+    if (!FaultActive(Fault::kInterruptedWaiterProceeds))
+      return s.Error(*node, node->cause);
+    return ConfigSection(this, std::move(node));
   }
   // Granted and ended at one moment: the lock must not be lost.
   if (const Cause cause = s.CauseOf(*node); cause != Cause::kNone) {
