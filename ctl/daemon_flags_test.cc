@@ -17,13 +17,16 @@ TEST(DaemonFlagsTest, DefaultsAreThoseOfTheHelp) {
   ASSERT_TRUE(flags.ok());
   EXPECT_EQ(flags->socket_path, "/run/tunneld/tunneld.sock");
   EXPECT_EQ(flags->state_dir, "/var/lib/tunneld");
+  EXPECT_EQ(flags->config, "/etc/tunneld/tunneld.toml");
+  EXPECT_FALSE(flags->config_given);
   EXPECT_EQ(flags->workers, 0);
   EXPECT_EQ(flags->admin_group, "tunnel");
   EXPECT_FALSE(flags->admin_group_given);
   const std::string help = DaemonHelp();
   for (const char* text :
        {"[unix:/run/tunneld/tunneld.sock]", "[/var/lib/tunneld]", "[4096]",
-        "[tunnel]", "[tunnel-ro]", "[64]", "[16]", "[text]", "[0]"}) {
+        "[/etc/tunneld/tunneld.toml, if it exists]", "[tunnel]", "[tunnel-ro]",
+        "[64]", "[16]", "[text]", "[0]"}) {
     EXPECT_NE(help.find(text), std::string::npos) << text;
   }
 }
@@ -46,6 +49,9 @@ TEST(DaemonFlagsTest, TakesBothForms) {
   EXPECT_EQ(flags->max_connections, 9u);
   EXPECT_EQ(flags->max_connections_per_uid, 2u);
   EXPECT_EQ(Parse({"--listen=unix:///run/x"})->socket_path, "/run/x");
+  EXPECT_EQ(Parse({"--state_dir="})->state_dir, "");
+  EXPECT_EQ(Parse({"--config=/c.toml"})->config, "/c.toml");
+  EXPECT_TRUE(Parse({"--config="})->config_given);
   EXPECT_TRUE(Parse({"--help"})->help);
   EXPECT_TRUE(Parse({"--version"})->version);
 }
@@ -64,7 +70,7 @@ TEST(DaemonFlagsTest, RefusesWhatItDoesNotUnderstandAndNamesIt) {
       {{"--listen=tcp:1.2.3.4:5"}, "--listen"},
       {{"--listen=unix:relative"}, "--listen"},
       {{"--listen=unix:"}, "--listen"},
-      {{"--state_dir="}, "--state_dir"},
+      {{"--state_dir"}, "--state_dir"},
       {{"--log_format=xml"}, "--log_format"},
       {{"--help=yes"}, "--help"},
       {{"--version=1"}, "--version"},
