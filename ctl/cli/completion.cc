@@ -69,9 +69,12 @@ std::string ValueCases() {
     if (word.short_flag != 0) {
       absl::StrAppend(&pattern, "|-", std::string(1, word.short_flag));
     }
-    const std::string choices = absl::StrJoin(Choices(word), " ");
-    absl::StrAppend(&out, "    ", pattern, ") values='", choices,
-                    "'; return 0 ;;\n");
+    const bool file = word.name == "file";
+    const std::string choices =
+        file ? "$(compgen -f -- \"$cur\")"
+             : absl::StrCat("'", absl::StrJoin(Choices(word), " "), "'");
+    absl::StrAppend(&out, "    ", pattern, ") values=", choices,
+                    "; return 0 ;;\n");
   }
   return out;
 }

@@ -141,6 +141,11 @@ TEST(Completion, OffersTunnelsAndValues) {
   EXPECT_EQ(Complete("tunnelctl --color n"), " never ");
   EXPECT_EQ(Complete("tunnelctl --color never sho"), " show ");
   EXPECT_EQ(Complete("tunnelctl completion "), " bash ");
+  const std::string directory = getenv("TEST_TMPDIR");
+  std::ofstream(directory + "/only.toml") << "\n";
+  const std::string offered = " " + directory + "/only.toml ";
+  EXPECT_EQ(Complete("tunnelctl apply -f " + directory + "/on"), offered);
+  EXPECT_EQ(Complete("tunnelctl diff file " + directory + "/on"), offered);
 }
 
 TEST(Explain, KnowsEveryReason) {
