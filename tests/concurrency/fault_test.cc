@@ -54,7 +54,7 @@ struct Case {
   Fault fault;
   // What it is found as: one of these.
   std::vector<std::string> signs;
-  int load_seconds = 40;  // at most
+  int load_seconds = 60;  // at most
 };
 
 std::vector<Case> Cases() {

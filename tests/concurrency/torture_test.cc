@@ -107,6 +107,9 @@ class Torture {
 Torture::Torture() {
   lab_.wire.SetSink(
       [this](size_t, std::span<const uint8_t> packet, const SendRoute& route) {
+        // A worker that is taken off its CPU in the middle of a batch.
+        thread_local uint32_t sent = 0;
+        if (++sent % 64 == 0) std::this_thread::sleep_for(microseconds(100));
         ledger_.CheckSent(packet, route);
       });
   const auto& slots = ledger_.slots();
