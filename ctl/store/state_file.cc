@@ -285,6 +285,7 @@ void StateFile::Compare(const Manifest& got, Contents& contents) {
 
 absl::Status StateFile::Begin() {
   next_ = committed_;
+  RETURN_IF_ERROR(DropRefused());
   return AsStoreError(database_->Execute("BEGIN IMMEDIATE"));
 }
 
@@ -347,11 +348,24 @@ absl::Status StateFile::WriteManifest() {
 
 absl::Status StateFile::Commit() {
   RETURN_IF_ERROR(AsStoreError(WriteManifest()));
-  RETURN_IF_ERROR(AsStoreError(database_->Execute("COMMIT")));
+  if (const absl::Status status = database_->Execute("COMMIT"); !status.ok()) {
+    refused_in_log_ = true;
+    return AsStoreError(status);
+  }
   committed_ = next_;
   return absl::OkStatus();
 }
 
-void StateFile::Abandon() { database_->Rollback(); }
+void StateFile::Abandon() {
+  database_->Rollback();
+  DropRefused().IgnoreError();  // else the next Begin() does
+}
+
+absl::Status StateFile::DropRefused() {
+  if (!refused_in_log_) return absl::OkStatus();
+  RETURN_IF_ERROR(MergeLog());
+  refused_in_log_ = false;
+  return absl::OkStatus();
+}
 
 }  // namespace tunnel::ctl

@@ -93,10 +93,14 @@ class StateFile {
                                 uint64_t& checksum);
   absl::Status Write(const Record& record, uint64_t checksum);
   absl::Status WriteManifest();
+  // A commit that was written but not synchronised was refused, yet a crash
+  // would bring it back: the log is emptied of it.
+  absl::Status DropRefused();
 
   std::unique_ptr<Database> database_;
   std::unique_ptr<Statement> put_, erase_, checksum_;  // end before database_
   Manifest committed_, next_;
+  bool refused_in_log_ = false;
 };
 
 }  // namespace tunnel::ctl

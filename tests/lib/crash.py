@@ -73,13 +73,14 @@ def _attached(pid):
 
 
 class Strace:
-    """strace on a running daemon: counts its calls, or kills it at one of them."""
+    """strace on a running daemon: counts its calls, or kills it at one of them (or
+    lets that one fail: action "error=EIO")."""
 
-    def __init__(self, daemon, calls=CALLS, when=None):
+    def __init__(self, daemon, calls=CALLS, when=None, action="signal=SIGKILL"):
         self.pid = daemon.child.pid
         self.log = os.path.join(daemon.directory, "strace")
         inject = [] if when is None else [
-            "--inject=%s:signal=SIGKILL:when=%d" % (",".join(calls), when)]
+            "--inject=%s:%s:when=%d" % (",".join(calls), action, when)]
         self.child = process.spawn(
             ["strace", "-f", "-qq", "-o", self.log, "-e", "trace=" + ",".join(calls),
              *inject, "-p", self.pid])

@@ -2,11 +2,8 @@
 daemon. Devices, addresses and routes stay and are taken over; what belongs to
 others is left alone; what can not be brought back is said."""
 
-import json
 import os
-import random
 import signal
-import socket
 import sys
 import unittest
 
@@ -167,6 +164,21 @@ class Restart(unittest.TestCase):
         daemon.start()
         self.assertEqual(len(daemon.json("list")), made + 1)
         daemon.delete_all()
+
+
+    def test_a_change_that_the_disk_refused_does_not_come_back(self):
+        daemon = self.a.daemon
+        daemon.ctl("create t mode gre %s" % ADDRESSES)
+        tracer = crash.Strace(daemon, ["fdatasync"], when=1, action="error=EIO")
+        refused = daemon.ctl("create u mode gre %s key 1" % ADDRESSES, check=False)
+        tracer.stop()
+        self.assertEqual(refused.code, 1)
+        self.assertIn("Input/output error", refused.err)
+        self.assertNotIn("u", self.a.space.links())
+        daemon.stop(signal.SIGKILL)
+        daemon.start()
+        self.assertEqual(daemon.ctl("list -o name").out.split(), ["t"])
+        daemon.ctl("create u mode gre %s key 1" % ADDRESSES)
 
 
 class ConfigFile(unittest.TestCase):
