@@ -1,6 +1,7 @@
 #include "ctl/apply_request.h"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -208,6 +209,37 @@ absl::StatusOr<Configs> ApplyRequest::EditSteps(const Configs& current) const {
     steps.Take(absl::StrCat("operations[", i, "]"), request_.operations(i));
   }
   return std::move(steps).Result();
+}
+
+std::string ApplyRequest::PathOf(const std::string& name) const {
+  for (int i = 0; i < request_.tunnels_size(); ++i) {
+    if (request_.tunnels(i).name() == name) return TunnelPath(i);
+  }
+  // Of several steps for one tunnel the last one has the final say.
+  for (int i = request_.operations_size() - 1; i >= 0; --i) {
+    const v1::ConfigOperation& operation = request_.operations(i);
+    if (operation.create().name() == name) {
+      return absl::StrCat("operations[", i, "].create");
+    }
+    if (operation.update().tunnel().name() == name) {
+      return absl::StrCat("operations[", i, "].update.tunnel");
+    }
+  }
+  return "";
+}
+
+absl::Status ApplyRequest::Locate(const absl::Status& status) const {
+  std::optional<ErrorDetail> detail = GetErrorDetail(status);
+  if (!detail || detail->violations.empty()) return status;
+  const auto name = detail->metadata.find("name");
+  if (name == detail->metadata.end()) return status;
+  const std::string path = PathOf(name->second);
+  if (path.empty()) return status;
+  for (FieldViolation& violation : detail->violations) {
+    violation.field = absl::StrCat(path, ".", violation.field);
+  }
+  return MakeError(detail->reason, status.message(), detail->metadata,
+                   std::move(detail->violations));
 }
 
 }  // namespace tunnel::ctl

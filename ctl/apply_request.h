@@ -3,6 +3,10 @@
 #ifndef CTL_APPLY_REQUEST_H_
 #define CTL_APPLY_REQUEST_H_
 
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "ctl/faults.h"
 #include "proto/tunnel/v1/tunnel_service.pb.h"
@@ -30,7 +34,15 @@ class ApplyRequest {
   absl::StatusOr<TunnelManager::Configs> Edit(
       const TunnelManager::Configs& current) const;
 
+  // `status` with the bad fields named as in the request: "queues" of tunnel
+  // "gre0" becomes "tunnels[3].queues". What has no bad fields, or no metadata
+  // "name" of a tunnel of the request, stays as it is.
+  absl::Status Locate(const absl::Status& status) const;
+
  private:
+  // "tunnels[3]", "operations[2].create", "operations[2].update.tunnel"; ""
+  // when the request has no such tunnel.
+  std::string PathOf(const std::string& name) const;
   absl::StatusOr<TunnelManager::Configs> EditState(
       const TunnelManager::Configs& current) const;
   absl::StatusOr<TunnelManager::Configs> EditSteps(

@@ -72,12 +72,14 @@ grpc::ServerUnaryReactor* ConfigServiceImpl::ApplyConfig(
   };
   const auto run = [this, wanted, confirm_within](
                        const CallContext& call, const ChangeOptions& options) {
-    return context_.manager.Apply(
+    auto result = context_.manager.Apply(
         call,
         [&](const TunnelManager::Configs& current) {
           return (*wanted)->Edit(current);
         },
         {.change = options, .confirm_within = confirm_within});
+    if (!result.ok()) result = (*wanted)->Locate(result.status());
+    return result;
   };
   const std::string size = Size(*request);
   return StartChange(context_, rpc,

@@ -1,6 +1,7 @@
 #include "ctl/server.h"
 
 #include <grpc/grpc.h>
+#include <grpc/support/time.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
@@ -122,7 +123,11 @@ class ServerImpl {
         admin_(options,
                {manager, pool_, watches_, peers_, metrics_, Access::kFull}),
         reader_(options, {manager, pool_, watches_, peers_, metrics_,
-                          Access::kReadOnly}) {}
+                          Access::kReadOnly}) {
+    // Without a position to go on from it has no way to fail.
+    auto changes = manager.Watch({}, "", 0, [this] { watches_.WakeAll(); });
+    if (changes.ok()) changes_ = *std::move(changes);
+  }
 
   absl::Status Listen(const Server::Options& options, ListenSocket listener) {
     if (!admin_.started() || !reader_.started()) {
@@ -153,9 +158,13 @@ class ServerImpl {
     metrics_server_.reset();
     acceptor_.reset();
     listener_.reset();
-    const auto deadline = std::chrono::system_clock::now() + drain;
+    // On the monotonic clock: a jump of the wall clock ends no call early.
+    const gpr_timespec deadline =
+        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                     gpr_time_from_millis(drain.count(), GPR_TIMESPAN));
     if (admin_.started()) admin_.server().Shutdown(deadline);
     if (reader_.started()) reader_.server().Shutdown(deadline);
+    changes_.reset();
   }
 
  private:
@@ -169,6 +178,7 @@ class ServerImpl {
   CallMetrics metrics_;
   PeerDirectory peers_;
   WatchHub watches_;
+  std::unique_ptr<TunnelManager::Watcher> changes_;  // wakes watches_
   ChangePool pool_;
   Side admin_;
   Side reader_;

@@ -58,7 +58,8 @@ class Server {
 
   // Ends the watch streams with SHUTTING_DOWN, stops accepting, removes the
   // socket, gives calls `drain` to finish and cancels the rest. Call
-  // TunnelManager::Shutdown() first, so that changes that wait leave.
+  // TunnelManager::Shutdown() first, so that changes that wait leave. The
+  // manager may go when it has returned.
   void Shutdown(std::chrono::milliseconds drain);
 
  private:

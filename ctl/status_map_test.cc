@@ -163,6 +163,33 @@ int WantedExitCode(Reason reason) {
   }
 }
 
+// Clients take in 8 KiB of trailers; base64 makes three bytes four.
+TEST(StatusMapTest, FitsIntoTheTrailersWhateverIsWrong) {
+  std::vector<FieldViolation> violations;
+  for (int i = 0; i < 4000; ++i) {
+    violations.push_back(
+        {"tunnels[" + std::to_string(i) + "].local", std::string(3000, 'x')});
+  }
+  const std::string text = std::string(1023, 'm') + "\xc3\xa4" + "end";
+  const grpc::Status status = ToGrpcStatus(
+      MakeError(Reason::kFieldInvalid, text,
+                {{"a", std::string(5000, 'a')}, {"b", std::string(5000, 'b')}},
+                violations));
+  EXPECT_LT(status.error_message().size() +
+                (status.error_details().size() + 2) / 3 * 4,
+            7 * 1024u);
+  const Details details = Unpack(status);
+  // Not cut within a character.
+  EXPECT_EQ(status.error_message(), std::string(1023, 'm') + "...");
+  ASSERT_EQ(details.bad_requests.size(), 1u);
+  const auto& fields = details.bad_requests[0].field_violations();
+  ASSERT_GT(fields.size(), 8);
+  EXPECT_EQ(fields[0].field(), "tunnels[0].local");
+  EXPECT_EQ(fields[fields.size() - 1].field(), "");
+  EXPECT_EQ(fields[fields.size() - 1].description(),
+            std::to_string(4000 - (fields.size() - 1)) + " more fields");
+}
+
 // Cells of each row of the table, by reason.
 std::map<std::string, std::vector<std::string>> ReadErrorTable() {
   std::ifstream file("docs/errors.md");

@@ -46,7 +46,13 @@ class WatchCall final : public grpc::ServerWriteReactor<Response>,
 
   // ---- from the hub ----
 
-  void Pump() override { Advance(false); }
+  void Pump() override {
+    {
+      std::lock_guard lock(mu_);
+      look_ = true;
+    }
+    Advance(false);
+  }
 
   void Heartbeat(Clock::time_point before) override {
     {
@@ -105,9 +111,9 @@ class WatchCall final : public grpc::ServerWriteReactor<Response>,
     id_ = *id;
     const std::vector<std::string> names(request.names().begin(),
                                          request.names().end());
-    auto watcher =
-        manager_.Watch(names, request.epoch(), request.since_revision(),
-                       [hub = &hub_, id = *id] { hub->Wake(id); });
+    // The hub is woken by one watcher for all.
+    auto watcher = manager_.Watch(names, request.epoch(),
+                                  request.since_revision(), nullptr);
     if (!watcher.ok()) return watcher.status();
     std::lock_guard lock(mu_);
     watcher_ = *std::move(watcher);
@@ -115,11 +121,12 @@ class WatchCall final : public grpc::ServerWriteReactor<Response>,
   }
 
   // Starts the next operation, if none is under way and there is one to start:
-  // the end, else the next event, else a heartbeat if it is due.
+  // the end, else the next event, else a heartbeat if it is due. New events are
+  // taken only when the hub has said so, or as long as there are many.
   void Advance(bool heartbeat_due) {
     std::unique_lock lock(mu_);
     if (writing_ || finished_) return;
-    if (!end_ && queue_.empty()) Refill();
+    if (!end_ && queue_.empty() && look_) Refill();
     if (end_) {
       finished_ = true;
       lock.unlock();
@@ -144,7 +151,9 @@ class WatchCall final : public grpc::ServerWriteReactor<Response>,
   // too: the client has to read everything again.
   void Refill() {
     if (watcher_ == nullptr) return;
-    for (const WatchEvent& event : watcher_->Next(kBatch)) {
+    const std::vector<WatchEvent> events = watcher_->Next(kBatch);
+    look_ = events.size() == kBatch;
+    for (const WatchEvent& event : events) {
       if (event.kind == WatchEvent::Kind::kExpired) {
         end_ = ToGrpcStatus(MakeError(
             Reason::kRevisionExpired,
@@ -164,7 +173,8 @@ class WatchCall final : public grpc::ServerWriteReactor<Response>,
   std::mutex mu_;
   std::unique_ptr<TunnelManager::Watcher> watcher_;
   std::deque<Response> queue_;
-  Response current_;  // untouched while writing_
+  Response current_;   // untouched while writing_
+  bool look_ = false;  // the manager may have events
   bool writing_ = false;
   bool finished_ = false;
   std::optional<grpc::Status> end_;

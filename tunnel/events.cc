@@ -202,6 +202,7 @@ absl::StatusOr<std::unique_ptr<EventBus::Watcher>> EventBus::Watch(
   }
   std::unique_ptr<Watcher> watcher(
       new Watcher(*this, names, resume ? since : 0, revision_));
+  if (wake == nullptr) return watcher;
   {
     const MutexLock waker_lock(watcher->waker_->mu);
     watcher->waker_->wake = std::move(wake);

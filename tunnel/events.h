@@ -83,10 +83,12 @@ class EventBus {
     uint64_t complete_;         // every change up to here has been seen
     bool synced_ = false;
   };
-  // `wake` is called, with no lock of the bus held, when there may be something
-  // new. It is not called any more once the Watcher is destroyed; the
-  // destructor waits for a call under way, so it must not run under a lock that
-  // `wake` takes. Errors: REVISION_EXPIRED.
+  // `wake`, if it is set, is called by whoever has made a change, with no lock
+  // of the bus held, when there may be something new: many watchers want one
+  // `wake` among them, so that a change costs the same for all. It is not
+  // called any more once the Watcher is destroyed; the destructor waits for a
+  // call under way, so it must not run under a lock that `wake` takes. Errors:
+  // REVISION_EXPIRED.
   absl::StatusOr<std::unique_ptr<Watcher>> Watch(
       const std::vector<std::string>& names, absl::string_view epoch,
       uint64_t since, std::function<void()> wake);

@@ -166,8 +166,9 @@ class TunnelManager {
   // ---- watching ----
 
   // Calls `wake` (from any thread, never under the config lock's holder for
-  // long; it must only schedule) whenever Next() has something. Coalesced per
-  // tunnel: memory is bounded by the number of tunnels, writers never wait.
+  // long; it must only schedule) whenever Next() has something; empty: the
+  // caller looks by itself. Coalesced per tunnel: memory is bounded by the
+  // number of tunnels, writers never wait.
   class Watcher {
    public:
     virtual ~Watcher() = default;

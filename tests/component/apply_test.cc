@@ -2,104 +2,20 @@
 // none of it.
 
 #include <gmock/gmock.h>
-#include <grpcpp/client_context.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <functional>
 #include <map>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "tests/component/daemon.h"
+#include "tests/component/apply_fixture.h"
 #include "tunnel/base/error.h"
 
 namespace tunnel::ctl {
 namespace {
 
-using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::UnorderedElementsAre;
-using Clock = std::chrono::steady_clock;
-
-class ApplyTest : public ::testing::Test {
- protected:
-  static v1::Tunnel Gre(const std::string& name, int host) {
-    return GreRequest(name, host).tunnel();
-  }
-  static v1::ApplyConfigRequest Wanted(const std::vector<v1::Tunnel>& tunnels,
-                                       bool prune = false) {
-    v1::ApplyConfigRequest request;
-    for (const v1::Tunnel& tunnel : tunnels) *request.add_tunnels() = tunnel;
-    request.set_prune(prune);
-    return request;
-  }
-
-  grpc::Status Apply(const v1::ApplyConfigRequest& request) {
-    change_.Clear();
-    grpc::ClientContext context;
-    SetDeadline(context);
-    return daemon_.config().ApplyConfig(&context, request, &change_);
-  }
-  grpc::Status Confirm(std::string id = "") {
-    change_.Clear();
-    grpc::ClientContext context;
-    v1::ConfirmApplyRequest request;
-    request.set_id(id);
-    return daemon_.config().ConfirmApply(&context, request, &change_);
-  }
-  grpc::Status Revert(std::string id = "") {
-    change_.Clear();
-    grpc::ClientContext context;
-    v1::RevertApplyRequest request;
-    request.set_id(id);
-    return daemon_.config().RevertApply(&context, request, &change_);
-  }
-  static void SetDeadline(grpc::ClientContext& context) {
-    context.set_deadline(std::chrono::system_clock::now() +
-                         std::chrono::seconds(20));
-  }
-
-  v1::ListTunnelsResponse List() {
-    grpc::ClientContext context;
-    v1::ListTunnelsResponse response;
-    EXPECT_TRUE(daemon_.tunnels().ListTunnels(&context, {}, &response).ok());
-    return response;
-  }
-  // NAME -> remote.
-  std::map<std::string, std::string> Remotes() {
-    std::map<std::string, std::string> out;
-    const v1::ListTunnelsResponse list = List();
-    for (const auto& tunnel : list.tunnels())
-      out[tunnel.name()] = tunnel.remote();
-    return out;
-  }
-  v1::ConfigLockState Lock() {
-    grpc::ClientContext context;
-    v1::ConfigLockState state;
-    EXPECT_TRUE(daemon_.config().GetConfigLock(&context, {}, &state).ok());
-    return state;
-  }
-  // What is committed, byte by byte.
-  std::string State() { return List().SerializeAsString(); }
-
-  // False when it does not come true within 10 s.
-  static bool Await(const std::function<bool()>& condition) {
-    const auto limit = Clock::now() + std::chrono::seconds(10);
-    while (!condition()) {
-      if (Clock::now() > limit) return false;
-      std::this_thread::sleep_for(milliseconds(5));
-    }
-    return true;
-  }
-
-  using Pairs = std::map<std::string, std::string>;
-
-  TestDaemon daemon_;
-  v1::ConfigChange change_;  // of the last mutation
-};
 
 TEST_F(ApplyTest, CreatesChangesAndPrunes) {
   ASSERT_EQ(ReasonOf(Apply(Wanted({Gre("a", 2), Gre("b", 3)}))), "OK");
@@ -208,6 +124,21 @@ TEST_F(ApplyTest, ListsEveryBadFieldOfEveryTunnel) {
                   "options.request_id", "tunnels[1].mode", "tunnels[2].name",
                   "tunnels[3].ttl", "tunnels[3].addresses[1]"));
   EXPECT_EQ(List().tunnels_size(), 0);
+}
+
+TEST_F(ApplyTest, NamesAFieldThatCanNotChangeAsTheRequestDoes) {
+  ASSERT_EQ(ReasonOf(Apply(Wanted({Gre("a", 2), Gre("b", 3)}))), "OK");
+  v1::Tunnel wide = Gre("b", 3);
+  wide.set_queues(5);
+  EXPECT_THAT(BadFieldsOf(Apply(Wanted({Gre("a", 4), wide}))),
+              ElementsAre("tunnels[1].queues"));
+  v1::ApplyConfigRequest request;
+  auto& update = *request.add_operations()->mutable_update();
+  update.mutable_tunnel()->set_name("b");
+  update.mutable_tunnel()->set_queues(5);
+  EXPECT_THAT(BadFieldsOf(Apply(request)),
+              ElementsAre("operations[0].update.tunnel.queues"));
+  EXPECT_EQ(Remotes(), (Pairs{{"a", "192.0.2.2"}, {"b", "192.0.2.3"}}));
 }
 
 TEST_F(ApplyTest, WantsExactlyOneForm) {
@@ -342,80 +273,6 @@ TEST_F(ApplyTest, ValidateOnlyTellsTheWholePlanAndTouchesNothing) {
   // The same errors as without.
   *request.add_tunnels() = Gre("e", 5);
   EXPECT_EQ(ReasonOf(Apply(request)), "ENDPOINT_PAIR_IN_USE");
-}
-
-// ---- confirmation ----
-
-TEST_F(ApplyTest, ConfirmationKeepsAndRevertGoesBack) {
-  ASSERT_EQ(ReasonOf(Apply(Wanted({Gre("a", 2)}))), "OK");
-  auto request = Wanted({Gre("a", 3), Gre("b", 4)});
-  request.mutable_confirm_within()->set_seconds(600);
-  ASSERT_EQ(ReasonOf(Apply(request)), "OK");
-  ASSERT_TRUE(change_.has_pending());
-  const std::string id = change_.pending().id();
-  EXPECT_THAT(change_.pending().tunnels(), ElementsAre("a", "b"));
-  EXPECT_EQ(Lock().pending().id(), id);
-  EXPECT_LE(Lock().pending().remaining().seconds(), 600);
-  EXPECT_GE(Lock().pending().remaining().seconds(), 500);
-
-  // Every other mutation is refused, each with the reason.
-  const auto refused = [](const grpc::Status& status) {
-    EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
-    EXPECT_EQ(ReasonOf(status), "APPLY_PENDING");
-  };
-  refused(Apply(Wanted({Gre("c", 5)})));
-  v1::TunnelChange change;
-  const auto call = [&](auto method, auto message) {
-    grpc::ClientContext context;
-    refused((daemon_.tunnels().*method)(&context, message, &change));
-  };
-  using Stub = v1::TunnelService::Stub;
-  call(&Stub::CreateTunnel, GreRequest("c", 5));
-  v1::UpdateTunnelRequest update;
-  update.mutable_tunnel()->set_name("a");
-  update.mutable_tunnel()->set_ttl(3);
-  call(&Stub::UpdateTunnel, update);
-  v1::DeleteTunnelRequest remove;
-  remove.set_name("a");
-  call(&Stub::DeleteTunnel, remove);
-  EXPECT_EQ(Remotes(), (Pairs{{"a", "192.0.2.3"}, {"b", "192.0.2.4"}}));
-
-  EXPECT_EQ(ReasonOf(Confirm("another")), "INVALID_STATE");
-  ASSERT_EQ(ReasonOf(Confirm(id)), "OK");
-  EXPECT_FALSE(Lock().has_pending());
-  EXPECT_EQ(ReasonOf(Confirm()), "INVALID_STATE");
-  EXPECT_EQ(ReasonOf(Revert()), "INVALID_STATE");
-  EXPECT_EQ(Remotes(), (Pairs{{"a", "192.0.2.3"}, {"b", "192.0.2.4"}}));
-
-  auto again = Wanted({Gre("a", 2)}, true);
-  again.mutable_confirm_within()->set_seconds(600);
-  ASSERT_EQ(ReasonOf(Apply(again)), "OK");
-  ASSERT_EQ(ReasonOf(Revert(change_.pending().id())), "OK");
-  EXPECT_EQ(change_.changes_size(), 2);
-  EXPECT_EQ(Remotes(), (Pairs{{"a", "192.0.2.3"}, {"b", "192.0.2.4"}}));
-  EXPECT_EQ(ReasonOf(Apply(Wanted({Gre("c", 5)}))), "OK");
-}
-
-// The client is killed: nobody confirms, and its connection is gone.
-TEST_F(ApplyTest, GoesBackByItselfWhenTheClientIsGone) {
-  ASSERT_EQ(ReasonOf(Apply(Wanted({Gre("a", 2)}))), "OK");
-  const std::string before = List().etag();
-  {
-    auto stub = v1::ConfigService::NewStub(daemon_.Connect());
-    auto request = Wanted({Gre("a", 3), Gre("b", 4)}, true);
-    request.mutable_confirm_within()->set_seconds(1);
-    grpc::ClientContext context;
-    v1::ConfigChange change;
-    ASSERT_TRUE(stub->ApplyConfig(&context, request, &change).ok());
-  }
-  const auto start = Clock::now();
-  EXPECT_EQ(Remotes().size(), 2u);
-  ASSERT_TRUE(Await([&] { return !Lock().has_pending(); }));
-  EXPECT_GT(Clock::now() - start, milliseconds(500));
-  EXPECT_EQ(Remotes(), (Pairs{{"a", "192.0.2.2"}}));
-  EXPECT_EQ(List().etag(), before);
-  EXPECT_EQ(ReasonOf(Confirm()), "INVALID_STATE");
-  EXPECT_EQ(ReasonOf(Apply(Wanted({Gre("c", 5)}))), "OK");
 }
 
 TEST_F(ApplyTest, TakesAsManyTunnelsAsTheDaemonDoes) {
