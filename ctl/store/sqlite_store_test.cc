@@ -191,7 +191,7 @@ TEST_F(SqliteStoreTest, FullDiskChangesNothingAndTheNextCommitWorks) {
   }
   big.request = FullRequest("r1");
   // Each step of the write fails once.
-  for (size_t room = 0; room < 60'000; room += 3'000) {
+  for (size_t room = 0; room < 45'000; room += 3'000) {
     const FileLimit limit(log_size + room);
     const absl::Status status = loaded.store->Commit(big);
     ASSERT_EQ(GetReason(status), Reason::kStoreFailed) << room << status;
