@@ -1,6 +1,7 @@
 #include "tests/concurrency/client.h"
 
 #include <chrono>
+#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,13 @@ namespace {
 
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
+
+// With TORTURE_MOVES most changes are to another identity, and most calls are
+// let alone.
+bool MostlyMoves() {
+  static const bool set = std::getenv("TORTURE_MOVES") != nullptr;
+  return set;
+}
 
 }  // namespace
 
@@ -37,8 +45,8 @@ void Client::CreateKeepers() {
 
 void Client::Step() {
   if (slots_.size() == 2 && models_[0].exists && models_[1].exists &&
-      random_() % 8 == 0) {
-    return Swap(random_() % 3 == 0);
+      random_() % 8 <= (MostlyMoves() ? 5u : 0u)) {
+    return Swap(random_() % (MostlyMoves() ? 20 : 3) == 0);
   }
   const size_t i = random_() % slots_.size();
   Slot& slot = *slots_[i];
@@ -88,7 +96,8 @@ Client::Call Client::MakeCall(std::vector<const Slot*> slots, bool patient) {
     call.before.push_back(world_.log.LastChange(slot->name));
   call.context.operation = absl::StrCat("client ", seed_, " #", ++last_call_);
   const auto soon = microseconds(random_() % 2000);
-  switch (patient ? 9 : random_() % 10) {
+  switch (patient || (MostlyMoves() && random_() % 8 != 0) ? 9
+                                                           : random_() % 10) {
     case 0:
     case 1:
       call.rung = world_.alarm.At(call.begun + soon);

@@ -121,7 +121,7 @@ class Change {
           item.next->variant->contexts->ContinueOutputOf(
               *now.variant->contexts);
         }
-        if (!Stops(item) && FaultActive(Fault::kVariantEditedInPlace))
+        if (FaultActive(Fault::kVariantEditedInPlace) && !Stops(item))
           EditInPlace(now, *item.next);
         std::swap(now, *item.next);
       }
