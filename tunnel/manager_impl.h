@@ -270,7 +270,7 @@ class ManagerImpl {
   // Endpoint pairs were given back: those that wait for one look again.
   void WakeWaiting(const ConfigSection&) ABSL_LOCKS_EXCLUDED(reconcile_mu_);
   std::optional<ConfigSection> EnterAsMonitor(const std::string& operation);
-  void Reconcile(const UnderlayChanges& changes);
+  void Reconcile(UnderlayChanges& changes);
   // False when the endpoint keys are not what they should be: Move() it.
   bool ReconcileOne(const ConfigSection& section, TunnelRecord& tunnel);
   Wiring PlanAgain(const ConfigSection& section, const TunnelRecord& tunnel);

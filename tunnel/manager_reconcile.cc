@@ -131,23 +131,26 @@ void ManagerImpl::FailRemoved(const std::set<uint32_t>& removed) {
   }
 }
 
-void ManagerImpl::Reconcile(const UnderlayChanges& changes) {
-  std::set<uint32_t> own;
+void ManagerImpl::Reconcile(UnderlayChanges& changes) {
+  bool prepared = false;
   std::vector<std::string> moved;
   std::string next;  // the first name of the next chunk
   for (bool more = true; more;) {
     const std::optional<ConfigSection> section =
         EnterAsMonitor("monitor: underlay changed");
     if (!section.has_value()) return;  // stopping
-    if (own.empty()) {
+    if (!std::exchange(prepared, true)) {
+      std::vector<uint32_t> own;
+      own.reserve(tunnels_.size());
       for (const auto& [name, tunnel] : tunnels_)
-        own.insert(tunnel->endpoint->device().ifindex());
+        own.push_back(tunnel->endpoint->device().ifindex());
+      changes.SetOwn(std::move(own));
     }
     size_t looks = 0;
     auto it = tunnels_.lower_bound(next);
     for (; looks < kChunk && it != tunnels_.end(); ++it) {
       TunnelRecord& tunnel = *it->second;
-      if (tunnel.failed || !changes.Concerns(tunnel, own)) continue;
+      if (tunnel.failed || !changes.Concerns(tunnel)) continue;
       ++looks;
       if (changes.resync() && IsGone(tunnel)) {
         FailTunnel(*section, tunnel);

@@ -199,13 +199,14 @@ TEST_F(ManagerUnderlayTest, OneTunnelIsNoBusinessOfAnother) {
   tunnel.wiring.config = Gre("gre0");
   tunnel.wiring.local = Address("192.0.2.1");
   tunnel.wiring.underlay.route_ifindex = 1;
-  const std::set<uint32_t> own = {100, 101};
+  const std::vector<uint32_t> own = {101, 100};
   const auto concerns = [&](const LinkEvent& event) {
     UnderlayChanges changes;
     EXPECT_TRUE(changes.empty());
     changes.Add(event);
     EXPECT_FALSE(changes.empty());
-    return changes.Concerns(tunnel, own);
+    changes.SetOwn(own);
+    return changes.Concerns(tunnel);
   };
   using Kind = LinkEvent::Kind;
   const auto prefix = [](const char* text) {
@@ -236,9 +237,9 @@ TEST_F(ManagerUnderlayTest, OneTunnelIsNoBusinessOfAnother) {
   EXPECT_TRUE(concerns({.kind = Kind::kResync}));
   UnderlayChanges by_name;
   by_name.AddTunnel("gre1");
-  EXPECT_FALSE(by_name.Concerns(tunnel, own));
+  EXPECT_FALSE(by_name.Concerns(tunnel));
   by_name.AddTunnel("gre0");
-  EXPECT_TRUE(by_name.Concerns(tunnel, own));
+  EXPECT_TRUE(by_name.Concerns(tunnel));
 }
 
 }  // namespace

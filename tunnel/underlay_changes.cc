@@ -46,34 +46,41 @@ bool UnderlayChanges::empty() const {
          links_.empty() && removed_.empty() && tunnels_.empty();
 }
 
-bool UnderlayChanges::Concerns(const TunnelRecord& tunnel,
-                               const std::set<uint32_t>& own) const {
-  if (resync_ || all_routes_) return true;
+void UnderlayChanges::SetOwn(std::vector<uint32_t> own) {
+  std::sort(own.begin(), own.end());
+  // A real interface may carry any route, or be one that was waited for; one
+  // that has gone concerns those that used it.
+  foreign_link_ =
+      std::any_of(links_.begin(), links_.end(), [&](uint32_t ifindex) {
+        return removed_.count(ifindex) == 0 &&
+               !std::binary_search(own.begin(), own.end(), ifindex);
+      });
+}
+
+bool UnderlayChanges::Concerns(const TunnelRecord& tunnel) const {
+  if (resync_ || all_routes_ || foreign_link_) return true;
   const Wiring& wiring = tunnel.wiring;
-  const encap::IpAddress& remote = wiring.config.encap.remote;
-  if (addresses_.count(wiring.local) != 0) return true;
+  if (!addresses_.empty() &&
+      (addresses_.count(wiring.local) != 0 ||
+       (tunnel.overlap && addresses_.count(tunnel.overlap->old.local) != 0))) {
+    return true;
+  }
   if (!wiring.config.local_device.empty() &&
       (!addresses_.empty() || !removed_.empty())) {
     return true;
   }
-  if (tunnel.overlap && addresses_.count(tunnel.overlap->old.local) != 0)
-    return true;
-  // A real interface may carry any route, or be one that was waited for; one
-  // that has gone concerns those that used it.
-  if (std::any_of(links_.begin(), links_.end(), [&](uint32_t ifindex) {
-        return ifindex == wiring.underlay.route_ifindex ||
-               ifindex == wiring.underlay_ifindex ||
-               (own.count(ifindex) == 0 && removed_.count(ifindex) == 0);
-      })) {
+  if (!links_.empty() && (links_.count(wiring.underlay.route_ifindex) != 0 ||
+                          links_.count(wiring.underlay_ifindex) != 0)) {
     return true;
   }
+  const encap::IpAddress& remote = wiring.config.encap.remote;
   if (std::any_of(routes_.begin(), routes_.end(),
                   [&](const encap::IpPrefix& route) {
                     return Contains(route, remote);
                   })) {
     return true;
   }
-  return tunnels_.count(tunnel.name()) != 0;
+  return !tunnels_.empty() && tunnels_.count(tunnel.name()) != 0;
 }
 
 }  // namespace tunnel

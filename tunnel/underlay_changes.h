@@ -30,16 +30,18 @@ class UnderlayChanges {
   const std::set<uint32_t>& removed() const { return removed_; }
   // Events were lost: interfaces may have gone unnoticed.
   bool resync() const { return resync_; }
-  // Whether `tunnel` has to be looked at; `own` are the interfaces of all
-  // tunnels.
-  bool Concerns(const TunnelRecord& tunnel,
-                const std::set<uint32_t>& own) const;
+  // Before Concerns(): `own` are the interfaces of all tunnels, in any order.
+  void SetOwn(std::vector<uint32_t> own);
+  // Whether `tunnel` has to be looked at. Cheap: it is asked of every tunnel
+  // after every change.
+  bool Concerns(const TunnelRecord& tunnel) const;
 
  private:
   // More routes than this are taken for all.
   static constexpr size_t kMostRoutes = 256;
 
   bool resync_ = false;
+  bool foreign_link_ = false;  // an interface of no tunnel has changed
   bool all_routes_ = false;
   std::vector<encap::IpPrefix> routes_;
   std::set<encap::IpAddress> addresses_;
