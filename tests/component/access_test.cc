@@ -110,6 +110,18 @@ void AccessTest::ExpectReadOnly(const std::shared_ptr<grpc::Channel>& channel) {
   call(&Stub::ResumeTunnel, v1::ResumeTunnelRequest());
   call(&Stub::DetachEndpoint, v1::DetachEndpointRequest());
   call(&Stub::AttachEndpoint, v1::AttachEndpointRequest());
+  v1::ConfigChange config_change;
+  const auto call_config = [&](auto method, auto request) {
+    grpc::ClientContext context;
+    refused((config.get()->*method)(&context, request, &config_change));
+  };
+  using Config = v1::ConfigService::Stub;
+  v1::ApplyConfigRequest check;  // not even to look what it would do
+  *check.add_tunnels() = GreRequest("t").tunnel();
+  check.mutable_options()->set_validate_only(true);
+  call_config(&Config::ApplyConfig, check);
+  call_config(&Config::ConfirmApply, v1::ConfirmApplyRequest());
+  call_config(&Config::RevertApply, v1::RevertApplyRequest());
   grpc::ClientContext context;
   v1::InterruptConfigLockResponse response;
   refused(config->InterruptConfigLock(&context, {}, &response));
