@@ -63,9 +63,9 @@ absl::Status LinkChanges::SetMtu(uint32_t from, uint32_t to) {
 }
 
 absl::Status LinkChanges::SetTxQueueLen(uint32_t from, uint32_t to) {
-  if (from == to) return absl::OkStatus();
   const uint32_t old_len = from == 0 ? kDefaultTxQueueLen : from;
   const uint32_t new_len = to == 0 ? kDefaultTxQueueLen : to;
+  if (old_len == new_len) return absl::OkStatus();
   return Do([=, this] { return links_.SetTxQueueLen(ifindex_, new_len); },
             [=, this] { return links_.SetTxQueueLen(ifindex_, old_len); });
 }
