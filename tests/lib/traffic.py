@@ -209,10 +209,11 @@ class UdpSource:
         self._thread.start()
         return self
 
-    def stop(self):
-        """Stops and returns the number of datagrams sent."""
+    def stop(self, more=0):
+        """Stops, sends `more` datagrams, and returns the number of those sent."""
         self._stop.set()
         if self._thread:
             self._thread.join()
+        self.send(more)
         self._socket.close()
         return self.sent

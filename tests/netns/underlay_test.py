@@ -100,8 +100,7 @@ class LocalDevice(unittest.TestCase):
         self.wait_for_local(name, addresses[2])
         self.b.daemon.ctl("set %s remote %s" % (name, addresses[2]))
         self.assertEqual(self.ping(number), 3)
-        source.send(1)
-        last = source.stop() - 1
+        last = source.stop(more=1) - 1
         wait_until(lambda: last in sink.numbers, 5, "the flow goes on")
         self.assertEqual(sink.numbers, sorted(set(sink.numbers)))
         self.assertEqual(sink.bad, 0)
