@@ -13,6 +13,7 @@ import signal
 import socket
 import statistics
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -127,13 +128,18 @@ class KillUnderFlood(unittest.TestCase):
         daemon = self.a.daemon
         change = daemon.spawn_ctl("apply", "-f", self.files[1, ttl],
                                   stdout=-3, stderr=-3)
-        time.sleep(dice.uniform(0, 0.4))
+        time.sleep(dice.uniform(0, 1.5 * self.apply_s))
         daemon.stop(signal.SIGKILL)
+        try:
+            acknowledged = change.wait(0.1) == 0
+        except subprocess.TimeoutExpired:  # it would ask the next daemon again
+            change.kill()
+            change.wait()
+            acknowledged = False
         begin = time.monotonic()
         daemon.launch()
         self.times.append(self.flood.await_all_after(begin))
         wait_until(daemon._answers, 15, "tunneld answers")
-        acknowledged = change.wait(15) == 0
         state = crash.State(daemon)
         self.assertEqual(state.faults(), [])
         self.assertEqual(state.indices, self.indices)
@@ -148,6 +154,10 @@ class KillUnderFlood(unittest.TestCase):
         dice = random.Random(SEED)
         self.indices = crash.State(self.a.daemon).indices
         self.times = []
+        begin = time.monotonic()
+        self.a.daemon.ctl("apply", "-f", self.files[1, 22])
+        self.a.daemon.ctl("apply", "-f", self.files[1, 11])
+        self.apply_s = (time.monotonic() - begin) / 2
         self.flood = Flood(self.pair)
         ttl, changed = 11, 0
         try:
@@ -166,15 +176,17 @@ class KillUnderFlood(unittest.TestCase):
         print("        %d kills, %d of them behind the commit; %d packets, %d in a wrong "
               "tunnel" % (KILLS, changed, self.flood.received, len(self.flood.wrong)))
         print("        start to traffic in all of %d tunnels: median %.0f ms, p99 %.0f ms, "
-              "worst %.0f ms" % (TUNNELS, 1e3 * statistics.median(self.times),
-                                 1e3 * self.times[len(self.times) * 99 // 100],
-                                 1e3 * self.times[-1]))
+              "worst %.0f ms; apply to all %.0f ms" % (
+                  TUNNELS, 1e3 * statistics.median(self.times),
+                  1e3 * self.times[len(self.times) * 99 // 100], 1e3 * self.times[-1],
+                  1e3 * self.apply_s))
         self.assertEqual(self.flood.wrong, [])
         self.assertGreater(self.flood.received, KILLS * TUNNELS)
         self.assertGreater(changed, 0)
         self.assertLess(changed, KILLS)
-        # The goal is 200 ms on an idle machine with optimised programs.
-        self.assertLess(statistics.median(self.times), 10 * 0.2)
+        # The goal is 200 ms with optimised programs on an idle machine; here it is held
+        # against the time of a change of all tunnels.
+        self.assertLess(statistics.median(self.times), 20 * self.apply_s)
 
 
 if __name__ == "__main__":
