@@ -25,6 +25,12 @@
 namespace tunnel::ctl {
 namespace {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kMemoryIsOurs = false;
+#else
+constexpr bool kMemoryIsOurs = true;
+#endif
+
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 using Response = v1::WatchTunnelsResponse;
@@ -230,9 +236,11 @@ TEST_F(WatchScaleTest, ThousandWatchersOfWhichAHundredNeverRead) {
     return std::all_of(live_.begin(), live_.end(),
                        [](const auto& watcher) { return watcher->synced(); });
   }));
-  const Latency watched = Change(200);
+  // What flow control lets a stopped reader leave unread (64 KiB a stream, here
+  // at both ends, in pieces) fills up at first.
+  const Latency watched = Change(1200);
   const double memory = ResidentMiB();
-  const Latency later = Change(2000);
+  const Latency later = Change(1000);
   const double memory_later = ResidentMiB();
   const size_t threads_later = Threads();
   std::printf(
@@ -253,9 +261,11 @@ TEST_F(WatchScaleTest, ThousandWatchersOfWhichAHundredNeverRead) {
               live_.size());
   // The client of this process has no thread a stream either.
   EXPECT_LE(threads_later, threads + 16);
-  // What flow control lets a stopped reader leave unread (64 KiB a stream, here
-  // at both ends, in pieces) fills up at first; nothing grows beyond it.
-  EXPECT_LT(memory_later, memory * 1.25 + kStopped * 0.25);
+  if (kMemoryIsOurs) {
+    EXPECT_LT(memory_later, memory * 1.15 + 2);
+  } else {
+    std::printf("memory is not judged: a sanitizer keeps what is freed\n");
+  }
   EXPECT_LT(later.p50, alone.p50 * 40 + 5);
   EXPECT_LT(later.p99, alone.p99 * 40 + 50);
 
