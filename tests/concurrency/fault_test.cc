@@ -62,7 +62,9 @@ std::vector<Case> Cases() {
       {Fault::kNoGracePeriod, {kTsan, kNotInForce, kAfterPause}},
       {Fault::kPauseWithoutWait, {kTsan, kAfterPause, kNotInForce}},
       {Fault::kPublishBeforePause, {kNumber, kTwoSenders, kAfterPause}},
-      {Fault::kDetachSkipped, {"received while the tunnel was detached"}},
+      // The table may also lead to a variant that the next change has freed.
+      {Fault::kDetachSkipped,
+       {"received while the tunnel was detached", kTsan}},
       {Fault::kDisestablishWithoutWait, {kTsan}},
       {Fault::kReclaimWithoutGrace, {kTsan}},
       {Fault::kNumbersNotCarried, {kNumber}},
