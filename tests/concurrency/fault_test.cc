@@ -81,7 +81,7 @@ std::vector<Case> Cases() {
       {Fault::kKeyNotGivenBack, {"which had not it", kTsan}},
       {Fault::kStoreAfterSteps, {kNotStored}},
       {Fault::kStoreOneByOne, {"the store holds "}},
-      {Fault::kSwapOneByOne, {kTwoSenders}},
+      {Fault::kSwapOneByOne, {kTwoSenders, kTwoHolders}},
       {Fault::kInterruptedWaiterProceeds, {"s.holder == node_.get()", kTsan}},
       {Fault::kLockLostOnCancel, {"stalled: no call has returned"}},
       {Fault::kFifoBroken, {"the lock has gone to "}},
