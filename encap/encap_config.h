@@ -43,6 +43,27 @@ enum class DfPolicy : uint8_t { kOn, kOff, kInherit };
 // Not-ECT. Decapsulation follows the same table in both.
 enum class EcnMode : uint8_t { kNormal, kCompat };
 
+// What stands between the outer IP header and the payload or GRE header.
+//   kIp   nothing: protocol 4, 41 or 47
+//   kUdp  a UDP header: GRE in UDP (RFC 8086) for the GRE modes, the inner
+//   packet
+//         itself for the others, its version nibble saying which family it is
+enum class OuterTransport : uint8_t { kIp, kUdp };
+
+// What becomes of a packet that is larger than the path to the remote carries.
+//   kInner  an inner IPv4 packet without DF is cut before it is encapsulated;
+//           any other is refused and its sender told the size (RFC
+//           4459 3.2, 3.4)
+//   kOuter  the outer packet is cut (RFC 4459 3.1); over IPv4 with `df off`
+//   only kNone   refused, and its sender told the size
+// An inner IPv6 packet of at most 1280 bytes is never refused for its size: the
+// outer packet is cut (RFC 2473 7.1, RFC 4213 3.2).
+enum class FragmentPolicy : uint8_t { kInner, kOuter, kNone };
+
+// UDP ports in what is sent and received when none is configured.
+inline constexpr uint16_t kGreInUdpPort = 4754;  // RFC 8086 8
+inline constexpr uint16_t kDirectUdpPort = 5555;
+
 struct EncapConfig {
   Mode mode = Mode::kGif;
   IpAddress local;   // outer source of what is sent; same family as remote
@@ -67,6 +88,28 @@ struct EncapConfig {
   std::optional<uint8_t> tos;
   DfPolicy df = DfPolicy::kOn;
   EcnMode ecn = EcnMode::kNormal;
+
+  // Tunnel Encapsulation Limit in what is sent over IPv6 (RFC 2473 4.1.1): how
+  // many further encapsulations are allowed. nullopt: the option is not sent.
+  // An inner packet that carries the option is judged by it in either case.
+  std::optional<uint8_t> encap_limit;
+
+  OuterTransport transport = OuterTransport::kIp;
+  // kUdp only. Destination port of what is sent and port that is received on;
+  // 0: kGreInUdpPort for the GRE modes, else kDirectUdpPort.
+  uint16_t udp_port = 0;
+  // kUdp only. 0: from the hash of the inner flow, 49152 to 65535 (RFC 8086
+  // 3.2.1).
+  uint16_t udp_source_port = 0;
+  // kUdp over IPv4 only: a UDP checksum of zero is sent (RFC 8086 3.1).
+  bool udp_zero_checksum = false;
+
+  FragmentPolicy fragment = FragmentPolicy::kInner;
+  // Inner source addresses that are received; empty: any. Not for kGretap.
+  std::vector<IpPrefix> allowed_sources;
+  // Largest MSS that an inner TCP SYN may announce, both ways; nullopt: left
+  // alone; 0: what the MTU of the tunnel leaves.
+  std::optional<uint16_t> mss_clamp;
 
   friend bool operator==(const EncapConfig&, const EncapConfig&) = default;
 };
