@@ -221,6 +221,8 @@ v1::OperState OperStateToProto(OperState state) {
       return v1::OPER_DETACHED;
     case OperState::kFailed:
       return v1::OPER_FAILED;
+    case OperState::kLoop:
+      return v1::OPER_LOOP;
   }
   return v1::OPER_STATE_UNSPECIFIED;
 }

@@ -1,6 +1,8 @@
 #include "encap/encap_config.h"
 
 #include <array>
+#include <cstddef>
+#include <set>
 #include <utility>
 
 #include "encap/wire/ethernet.h"
@@ -13,6 +15,10 @@ namespace {
 
 using Kind = FieldError::Kind;
 using Errors = std::vector<FieldError>;
+
+constexpr size_t kUdpHeaderLen = 8;
+// A destination options header that holds the option and its padding.
+constexpr size_t kEncapLimitLen = 8;
 
 constexpr std::array<std::pair<Mode, std::string_view>, 6> kModes = {{
     {Mode::kGif, "gif"},
@@ -47,6 +53,19 @@ bool IsMappedV4(const IpAddress& a) {
     if (bytes[i] != 0) return false;
   }
   return bytes[10] == 0xff && bytes[11] == 0xff;
+}
+
+// `prefix` with its host bits zero.
+IpPrefix Network(const IpPrefix& prefix) {
+  uint8_t bytes[16] = {};
+  const auto from = prefix.address.bytes();
+  for (size_t i = 0; i < from.size(); ++i) {
+    const size_t kept = prefix.length > i * 8 ? prefix.length - i * 8 : 0;
+    bytes[i] =
+        kept >= 8 ? from[i] : from[i] & static_cast<uint8_t>(0xff00u >> kept);
+  }
+  return {prefix.address.is_v4() ? IpAddress::V4(bytes) : IpAddress::V6(bytes),
+          prefix.length};
 }
 
 // What makes `a` unusable as an end of a tunnel; "" when nothing does.
@@ -146,6 +165,120 @@ void CheckHeaderFields(const EncapConfig& config, Errors& errors) {
   }
 }
 
+// Of the outer header: that of remote, or of local while remote is missing.
+IpFamily OuterFamily(const EncapConfig& config) {
+  return config.remote.family() != IpFamily::kNone ? config.remote.family()
+                                                   : config.local.family();
+}
+
+void CheckEncapLimit(const EncapConfig& config, Errors& errors) {
+  if (!config.encap_limit || OuterFamily(config) != IpFamily::kV4) return;
+  Add(errors, Kind::kInvalid, "encap_limit",
+      std::to_string(*config.encap_limit) +
+          " with an IPv4 outer header, which has no such option (RFC 2473 "
+          "4.1.1); want IPv6 outer addresses, or none");
+}
+
+void CheckTransport(const EncapConfig& config, Errors& errors) {
+  if (config.transport > OuterTransport::kUdp) {
+    Add(errors, Kind::kInvalid, "transport",
+        std::to_string(static_cast<int>(config.transport)) +
+            " is no transport; want ip or udp");
+    return;
+  }
+  const bool udp = config.transport == OuterTransport::kUdp;
+  const auto refuse = [&](bool set, std::string_view field) {
+    if (!set || udp) return;
+    Add(errors, Kind::kInvalid, field,
+        "set for transport ip, which has no UDP header; want transport udp, "
+        "or no " +
+            std::string(field));
+  };
+  refuse(config.udp_port != 0, "udp_port");
+  refuse(config.udp_source_port != 0, "udp_source_port");
+  refuse(config.udp_zero_checksum, "udp_zero_checksum");
+  if (udp && config.udp_zero_checksum && OuterFamily(config) == IpFamily::kV6) {
+    Add(errors, Kind::kInvalid, "udp_zero_checksum",
+        "set for an IPv6 outer header, which no other checksum protects (RFC "
+        "8200 8.1); want IPv4 outer addresses, or a checksum");
+  }
+}
+
+void CheckFragment(const EncapConfig& config, Errors& errors) {
+  if (config.fragment > FragmentPolicy::kNone) {
+    Add(errors, Kind::kInvalid, "fragment",
+        std::to_string(static_cast<int>(config.fragment)) +
+            " is no policy; want inner, outer or none");
+  } else if (config.fragment == FragmentPolicy::kOuter &&
+             OuterFamily(config) == IpFamily::kV4 &&
+             config.df != DfPolicy::kOff) {
+    Add(errors, Kind::kInvalid, "fragment",
+        "outer, but Don't Fragment is set in the IPv4 outer header; want df "
+        "off with it, or inner or none");
+  }
+}
+
+// What makes `prefix` unusable as an allowed source of `mode`; "" for nothing.
+std::string SourceFault(Mode mode, const IpPrefix& prefix) {
+  const IpFamily family = prefix.address.family();
+  if (family == IpFamily::kNone) return "is no address; want ADDRESS/LENGTH";
+  if (prefix.length > prefix.address.bytes().size() * 8) {
+    return "has a length above that of the family; want ADDRESS/LENGTH";
+  }
+  if (!Carries(mode, family)) {
+    return "is " + std::string(FamilyName(family)) + ", which mode " +
+           std::string(ModeName(mode)) + " does not carry; want " +
+           std::string(FamilyName(family == IpFamily::kV4 ? IpFamily::kV6
+                                                          : IpFamily::kV4));
+  }
+  if (const IpPrefix network = Network(prefix); network != prefix) {
+    return "has bits behind its length; want " + network.ToString();
+  }
+  return "";
+}
+
+void CheckAllowedSources(const EncapConfig& config, Errors& errors) {
+  const std::vector<IpPrefix>& sources = config.allowed_sources;
+  if (sources.empty()) return;
+  if (config.mode == Mode::kGretap) {
+    Add(errors, Kind::kInvalid, "allowed_ips",
+        "set for mode gretap, whose frames need not be IP; want another mode, "
+        "or none");
+    return;
+  }
+  if (sources.size() > kMaxAllowedSources) {
+    Add(errors, Kind::kInvalid, "allowed_ips",
+        std::to_string(sources.size()) + "; want " +
+            std::to_string(kMaxAllowedSources) + " at most");
+    return;
+  }
+  std::set<IpPrefix> seen;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    std::string fault = SourceFault(config.mode, sources[i]);
+    if (fault.empty() && !seen.insert(sources[i]).second) {
+      fault = "is given twice; want each prefix once";
+    }
+    if (fault.empty()) continue;
+    Add(errors, Kind::kInvalid, "allowed_ips[" + std::to_string(i) + "]",
+        sources[i].ToString() + ' ' + fault);
+  }
+}
+
+void CheckMssClamp(const EncapConfig& config, Errors& errors) {
+  if (!config.mss_clamp) return;
+  const uint16_t mss = *config.mss_clamp;
+  if (config.mode == Mode::kGretap) {
+    Add(errors, Kind::kInvalid, "mss_clamp",
+        "set for mode gretap, which does not look into its frames; want "
+        "another mode, or off");
+  } else if (mss != 0 && (mss < kMinMssClamp || mss > kMaxMssClamp)) {
+    Add(errors, Kind::kInvalid, "mss_clamp",
+        std::to_string(mss) + "; want " + std::to_string(kMinMssClamp) +
+            " (what every host takes) to " + std::to_string(kMaxMssClamp) +
+            " (what a packet of 65535 bytes holds), auto or off");
+  }
+}
+
 }  // namespace
 
 std::string_view ModeName(Mode mode) noexcept {
@@ -173,15 +306,24 @@ std::vector<FieldError> Validate(const EncapConfig& config) {
     CheckGreOptions(config, errors);
   }
   CheckAddress("local", config.local, errors);
-  CheckAddress("remote", config.remote, errors);
+  if (!IsWildcard(config.remote)) {
+    CheckAddress("remote", config.remote, errors);
+  }
   CheckPair(config, errors);
   CheckHeaderFields(config, errors);
+  CheckEncapLimit(config, errors);
+  CheckTransport(config, errors);
+  CheckFragment(config, errors);
+  CheckAllowedSources(config, errors);
+  CheckMssClamp(config, errors);
   return errors;
 }
 
 uint32_t EncapOverhead(const EncapConfig& config) noexcept {
   size_t bytes =
       config.remote.is_v6() ? ConstIpv6Header::kLen : ConstIpv4Header::kMinLen;
+  if (config.encap_limit) bytes += kEncapLimitLen;
+  if (config.transport == OuterTransport::kUdp) bytes += kUdpHeaderLen;
   if (IsGre(config.mode)) {
     bytes += ConstGreHeader::HeaderLen(
         config.checksum, config.output_key.has_value(), config.sequence);

@@ -3,6 +3,7 @@
 #ifndef ENCAP_ENCAP_CONFIG_H_
 #define ENCAP_ENCAP_CONFIG_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -32,6 +33,16 @@ constexpr bool IsGre(Mode mode) noexcept {
   return mode == Mode::kGre || mode == Mode::kGretap;
 }
 
+// True when packets of `family` are a payload of `mode` (kGretap: inside its
+// frames).
+constexpr bool Carries(Mode mode, IpFamily family) noexcept {
+  if (mode == Mode::kIpip) return family == IpFamily::kV4;
+  if (mode == Mode::kSit || mode == Mode::kIp6ip6) {
+    return family == IpFamily::kV6;
+  }
+  return family != IpFamily::kNone;
+}
+
 // Don't Fragment bit of an IPv4 outer header (RFC 2003 3.1, RFC 4459). An IPv6
 // outer packet is never fragmented on its way, whatever the policy.
 //   kOn       set
@@ -45,17 +56,15 @@ enum class EcnMode : uint8_t { kNormal, kCompat };
 
 // What stands between the outer IP header and the payload or GRE header.
 //   kIp   nothing: protocol 4, 41 or 47
-//   kUdp  a UDP header: GRE in UDP (RFC 8086) for the GRE modes, the inner
-//   packet
-//         itself for the others, its version nibble saying which family it is
+//   kUdp  a UDP header: GRE in UDP (RFC 8086) for the GRE modes, for the others
+//         the inner packet itself, whose version nibble tells its family
 enum class OuterTransport : uint8_t { kIp, kUdp };
 
 // What becomes of a packet that is larger than the path to the remote carries.
 //   kInner  an inner IPv4 packet without DF is cut before it is encapsulated;
-//           any other is refused and its sender told the size (RFC
-//           4459 3.2, 3.4)
-//   kOuter  the outer packet is cut (RFC 4459 3.1); over IPv4 with `df off`
-//   only kNone   refused, and its sender told the size
+//           any other is refused and its sender told the size (RFC 4459 3.2)
+//   kOuter  the outer packet is cut (RFC 4459 3.1); over IPv4 only without DF
+//   kNone   refused, and its sender told the size
 // An inner IPv6 packet of at most 1280 bytes is never refused for its size: the
 // outer packet is cut (RFC 2473 7.1, RFC 4213 3.2).
 enum class FragmentPolicy : uint8_t { kInner, kOuter, kNone };
@@ -66,8 +75,10 @@ inline constexpr uint16_t kDirectUdpPort = 5555;
 
 struct EncapConfig {
   Mode mode = Mode::kGif;
-  IpAddress local;   // outer source of what is sent; same family as remote
-  IpAddress remote;  // outer destination of what is sent
+  IpAddress local;  // outer source of what is sent; same family as remote
+  // Outer destination of what is sent. The unspecified address of a family is a
+  // wildcard ("any"): received from every source, sent to none.
+  IpAddress remote;
 
   // GRE key (RFC 2890): presence is part of the identity; 0 is a real key.
   std::optional<uint32_t> input_key;   // expected on receive
@@ -114,6 +125,26 @@ struct EncapConfig {
   friend bool operator==(const EncapConfig&, const EncapConfig&) = default;
 };
 
+// Limits that Validate() enforces.
+inline constexpr size_t kMaxAllowedSources = 256;
+// Every IPv4 host takes segments of 536 bytes (RFC 9293 3.7.1), so a smaller
+// limit gains nothing; the largest packet of 65535 bytes leaves 65495 behind 40
+// bytes of headers.
+inline constexpr uint16_t kMinMssClamp = 536;
+inline constexpr uint16_t kMaxMssClamp = 65495;
+
+// True for a remote that stands for every source of its family.
+inline bool IsWildcard(const IpAddress& remote) noexcept {
+  return remote.family() != IpFamily::kNone && remote.IsUnspecified();
+}
+
+// Port that is sent to and received on; 0 with OuterTransport::kIp.
+constexpr uint16_t UdpPort(const EncapConfig& config) noexcept {
+  if (config.transport != OuterTransport::kUdp) return 0;
+  if (config.udp_port != 0) return config.udp_port;
+  return IsGre(config.mode) ? kGreInUdpPort : kDirectUdpPort;
+}
+
 // One field that is wrong, in the words of the configuration ("local", "key").
 struct FieldError {
   enum class Kind : uint8_t { kInvalid, kFamilyMismatch, kUnknownMode };
@@ -125,9 +156,10 @@ struct FieldError {
 // All faults at once; empty when the config can be used.
 std::vector<FieldError> Validate(const EncapConfig& config);
 
-// Outer header bytes in front of the payload: IPv4 20 or IPv6 40, plus GRE 4 to
-// 16, plus the inner Ethernet header (14) for kGretap, so that the tunnel MTU
-// is underlay MTU - EncapOverhead().
+// Outer header bytes in front of the payload: IPv4 20 or IPv6 40, plus 8 for an
+// encapsulation limit, plus 8 for UDP, plus GRE 4 to 16, plus the inner
+// Ethernet header (14) for kGretap, so that the tunnel MTU is underlay MTU -
+// EncapOverhead().
 uint32_t EncapOverhead(const EncapConfig& config) noexcept;
 
 }  // namespace encap

@@ -51,7 +51,8 @@ struct ApplyOptions {
   std::optional<std::chrono::milliseconds> confirm_within;
 };
 
-enum class OperState { kUp, kDown, kPaused, kDetached, kFailed };
+// kLoop: the route to the remote leads into the tunnel itself; nothing is sent.
+enum class OperState { kUp, kDown, kPaused, kDetached, kFailed, kLoop };
 
 // One tunnel at one moment.
 struct TunnelView {

@@ -64,6 +64,8 @@ OperState OperStateFromProto(v1::OperState state) {
       return OperState::kDetached;
     case v1::OPER_FAILED:
       return OperState::kFailed;
+    case v1::OPER_LOOP:
+      return OperState::kLoop;
     default:
       return OperState::kDown;
   }
