@@ -134,7 +134,9 @@ TunFactory::Request ManagerImpl::TunRequest(
   TunFactory::Request request;
   request.name = config.name;
   request.ethernet = config.encap.mode == encap::Mode::kGretap;
-  request.queues = config.queues == 0 ? pool_->size() : config.queues;
+  // `queues` says how many workers share them, and can change; the device has
+  // one for each worker, so that the kernel's choice of a flow's queue stays.
+  request.queues = std::min<size_t>(pool_->size(), kMaxQueues);
   return request;
 }
 

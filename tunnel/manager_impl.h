@@ -180,6 +180,8 @@ class ManagerImpl {
                              TransactionPart& part);
   absl::Status PrepareUpdate(const ConfigSection& section,
                              TransactionPart& part);
+  // Packets that the kernel has dropped in front of the device queues.
+  uint64_t KernelDropsSince(const TransactionPart& part);
   absl::Status PrepareLink(const ConfigSection& section, LinkChanges& link,
                            const Wiring* from, const Wiring& to);
   // Takes the keys, crosses the commit line and makes the change durable. On an

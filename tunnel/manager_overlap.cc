@@ -104,9 +104,11 @@ void ManagerImpl::TurnOutput(const ConfigSection& section,
   if (overlap.turned) return;
   overlap.turned = true;
   tunnel::Pause(section, path(), tunnel);
-  // Numbers are one series for the tunnel, so its queues may change places.
+  // Other queues, or numbers, which are one series: other workers.
+  const EndpointConfig& from = overlap.old.config;
+  const EndpointConfig& to = tunnel.wiring.config;
   const bool places =
-      overlap.old.config.encap.sequence != tunnel.wiring.config.encap.sequence;
+      from.encap.sequence != to.encap.sequence || from.queues != to.queues;
   if (places) Disestablish(section, path(), tunnel);
   // No worker sends for the tunnel now.
   tunnel.wiring.variant->contexts->ContinueOutputOf(

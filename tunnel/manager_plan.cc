@@ -63,10 +63,6 @@ absl::Status ManagerImpl::CheckFixedFields(const EndpointConfig& from,
                           "can not change between Ethernet (gretap) and IP "
                           "payload; delete and create"});
   }
-  if (from.queues != to.queues) {
-    violations.push_back(
-        {"queues", "is fixed when the device is made; delete and create"});
-  }
   if (violations.empty()) return absl::OkStatus();
   std::string message = absl::StrCat("tunnel \"", from.name, "\":");
   for (const FieldViolation& v : violations)

@@ -184,11 +184,70 @@ TEST_F(ManagerTrafficTest, FixedFieldsAreAllNamedInOneAnswer) {
   ASSERT_TRUE(Create(Gre("gre0")).ok());
   const absl::Status status = Edit("gre0", [](EndpointConfig& c) {
                                 c.encap.mode = encap::Mode::kGretap;
-                                c.queues = 5;
+                                c.name = "gre1";
                               }).status();
   const ErrorDetail detail = *GetErrorDetail(status);
   EXPECT_EQ(detail.reason, Reason::kFieldInvalid);
   EXPECT_EQ(detail.violations.size(), 2u);
+}
+
+// Sixteen packets, eight for each queue; the number of workers that carried
+// them.
+size_t WorkersInUse(TunnelManager& manager, MemoryTunFactory& tun,
+                    MemoryTransportFactory& wire) {
+  const auto before = manager.Stats({})->workers;
+  const uint64_t sent = wire.sent() + 16;
+  for (uint8_t i = 0; i < 16; ++i)
+    EXPECT_TRUE(tun.Inject("gre0", i % 2, InnerPacket(i)));
+  EXPECT_TRUE(Eventually([&] { return wire.sent() == sent; }));
+  size_t used = 0;
+  EXPECT_TRUE(Eventually([&] {
+    uint64_t counted = 0;
+    used = 0;
+    const auto after = manager.Stats({})->workers;
+    for (size_t i = 0; i < after.size(); ++i) {
+      const uint64_t n = after[i].transmit_packets - before[i].transmit_packets;
+      counted += n;
+      if (n > 0) ++used;
+    }
+    return counted == 16;
+  }));
+  return used;
+}
+
+TEST_F(ManagerTrafficTest, QueuesGoToAsManyWorkersAsAskedFor) {
+  ASSERT_TRUE(Create(Gre("gre0")).ok());
+  const uint32_t ifindex = manager_->Get("gre0")->ifindex;
+  EXPECT_EQ(WorkersInUse(*manager_, tun_, wire_), 2u);
+  for (const auto& [queues, workers] :
+       {std::pair{1u, 1u}, {2u, 2u}, {1u, 1u}, {200u, 2u}, {0u, 2u}}) {
+    const auto change =
+        Edit("gre0", [&](EndpointConfig& c) { c.queues = queues; });
+    ASSERT_TRUE(change.ok()) << change.status();
+    // Output waits in the device; nothing that comes in is lost.
+    EXPECT_TRUE(change->timing.pause.has_value());
+    EXPECT_TRUE(change->timing.establish.has_value());
+    EXPECT_FALSE(change->timing.detach.has_value());
+    EXPECT_EQ(change->timing.packets_dropped, 0u);
+    EXPECT_EQ(WorkersInUse(*manager_, tun_, wire_), workers) << queues;
+  }
+  EXPECT_EQ(manager_->Get("gre0")->ifindex, ifindex);
+}
+
+TEST_F(ManagerTrafficTest, WhatTheKernelDropsInAResizeIsReported) {
+  ASSERT_TRUE(Create(Gre("gre0")).ok());
+  links_.SetResizeDrops(7);
+  const auto set = [&](uint32_t length, uint8_t ttl) {
+    const auto change = Edit("gre0", [&](EndpointConfig& c) {
+      c.txqueuelen = length;
+      c.encap.ttl = ttl;
+    });
+    EXPECT_TRUE(change.ok()) << change.status();
+    return change->timing.packets_dropped;
+  };
+  EXPECT_EQ(set(1000, 64), 7u);
+  EXPECT_EQ(set(1000, 63), 0u);
+  EXPECT_EQ(set(100, 63), 7u);
 }
 
 TEST_F(ManagerTrafficTest, SequenceNumbersGoOnAcrossARewire) {

@@ -168,9 +168,14 @@ absl::Status ManagerImpl::PrepareUpdate(const ConfigSection& section,
   Endpoint& endpoint = *tunnel.endpoint;
   part.next.variant =
       BuildVariant(endpoint, part.next,
-                   part.plan == RewirePlan::kPublish
-                       ? tunnel.wiring.variant->contexts
-                       : std::make_shared<FlowContexts>(pool_->size()));
+                   part.plan == RewirePlan::kRewire
+                       ? std::make_shared<FlowContexts>(pool_->size())
+                       : tunnel.wiring.variant->contexts);
+  if (part.plan != RewirePlan::kPublish ||
+      part.next.config.txqueuelen != tunnel.wiring.config.txqueuelen) {
+    part.kernel_drops_before =
+        platform_.links.TransmitDrops(endpoint.device().ifindex());
+  }
   part.link = std::make_unique<LinkChanges>(platform_.links,
                                             endpoint.device().ifindex());
   RETURN_IF_ERROR(PrepareLink(section, *part.link, &tunnel.wiring, part.next));
@@ -178,6 +183,14 @@ absl::Status ManagerImpl::PrepareUpdate(const ConfigSection& section,
   // that no way back could restore, so it comes after.
   if (!part.next.config.admin_up) return absl::OkStatus();
   return part.link->SetUp(tunnel.wiring.config.admin_up, true);
+}
+
+uint64_t ManagerImpl::KernelDropsSince(const TransactionPart& part) {
+  if (!part.kernel_drops_before.has_value()) return 0;
+  const uint64_t before = *part.kernel_drops_before;
+  const uint64_t now =
+      platform_.links.TransmitDrops(part.tunnel->endpoint->device().ifindex());
+  return now < before ? 0 : now - before;  // the interface may have gone
 }
 
 absl::Status ManagerImpl::PrepareLink(const ConfigSection& section,
@@ -309,8 +322,9 @@ void ManagerImpl::RewireParts(const ConfigSection& section, Transaction& tx) {
   }
   ExecuteRewire(section, path(), items);
   for (TransactionPart& part : tx.parts) {
-    part.result.timing.packets_dropped =
-        TotalDrops(*RecordOf(part).endpoint) - part.drops_before;
+    part.result.timing.packets_dropped = TotalDrops(*RecordOf(part).endpoint) -
+                                         part.drops_before +
+                                         KernelDropsSince(part);
   }
 }
 

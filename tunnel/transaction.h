@@ -37,6 +37,9 @@ struct TransactionPart {
   std::optional<StoredTunnel> origin;
   // Packets of the tunnel dropped before its new keys were reserved.
   uint64_t drops_before = 0;
+  // kUpdated, where the change may make the kernel drop packets in front of the
+  // device queues: how many it had before.
+  std::optional<uint64_t> kernel_drops_before;
   ChangeResult result;
 };
 

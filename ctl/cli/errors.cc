@@ -100,7 +100,7 @@ constexpr ReasonInfo kReasons[] = {
      "delete tunnels, or raise the limit of the daemon"},
     {"FD_LIMIT", "RESOURCE_EXHAUSTED", kExitFailure,
      "the daemon has no file descriptors left",
-     "raise LimitNOFILE of the daemon, or use fewer queues"},
+     "raise LimitNOFILE of the daemon, or give it fewer --workers"},
     {"REVISION_EXPIRED", "OUT_OF_RANGE", kExitTryAgain,
      "the daemon no longer has the revision to go on from",
      "watch again without --since"},

@@ -88,6 +88,10 @@ absl::StatusOr<bool> FaultyLinks::Exists(uint32_t ifindex) {
   return base_.Exists(ifindex);
 }
 
+uint64_t FaultyLinks::TransmitDrops(uint32_t ifindex) {
+  return base_.TransmitDrops(ifindex);
+}
+
 uint32_t FaultyLinks::IndexOf(absl::string_view device) {
   return base_.IndexOf(device);
 }

@@ -61,6 +61,7 @@ class FaultyLinks : public LinkControl {
                              const encap::IpPrefix& address) override;
   absl::StatusOr<LinkSettings> Inspect(uint32_t ifindex) override;
   absl::StatusOr<bool> Exists(uint32_t ifindex) override;
+  uint64_t TransmitDrops(uint32_t ifindex) override;
   uint32_t IndexOf(absl::string_view device) override;
   bool IsLocalAddress(const encap::IpAddress& address) override;
   encap::IpAddress AddressOf(absl::string_view device,

@@ -52,8 +52,25 @@ std::string EcnText(encap::EcnMode ecn) {
   return ecn == encap::EcnMode::kNormal ? "normal" : "compat";
 }
 
-std::string AddressesText(const EndpointConfig& config) {
-  return absl::StrJoin(config.addresses, ",",
+std::optional<std::string> FragmentText(encap::FragmentPolicy fragment) {
+  switch (fragment) {
+    case encap::FragmentPolicy::kInner:
+      return std::nullopt;
+    case encap::FragmentPolicy::kOuter:
+      return "outer";
+    case encap::FragmentPolicy::kNone:
+      return "none";
+  }
+  return absl::StrCat(static_cast<int>(fragment));
+}
+
+std::optional<std::string> MssText(std::optional<uint16_t> mss) {
+  if (mss && *mss == 0) return "auto";
+  return NumberText(mss);
+}
+
+std::string PrefixesText(const std::vector<IpPrefix>& prefixes) {
+  return absl::StrJoin(prefixes, ",",
                        [](std::string* out, const IpPrefix& prefix) {
                          out->append(prefix.ToString());
                        });
@@ -78,13 +95,14 @@ struct FieldText {
   std::string Shown() const { return value.value_or(std::string(absent)); }
 };
 
-// All fields but the keys and the name, in the order of the API.
+// The fields but the keys, the name and those of LaterFieldTexts(), in the order
+// of the API.
 std::vector<FieldText> FieldTexts(const EndpointConfig& config) {
   const encap::EncapConfig& e = config.encap;
   return {
       {"mode", std::string(ModeName(e.mode))},
       {"local", NonEmpty(LocalText(config))},
-      {"remote", NonEmpty(e.remote.ToString())},
+      {"remote", NonEmpty(RemoteText(config))},
       {"checksum", BoolText(e.checksum)},
       {"sequence", BoolText(e.sequence)},
       {"ttl", NumberText(e.ttl), "inherit"},
@@ -94,11 +112,31 @@ std::vector<FieldText> FieldTexts(const EndpointConfig& config) {
       {"mtu", NumberText(config.mtu), "auto"},
       {"underlay_device", NonEmpty(config.underlay_device)},
       {"fwmark", NonZero(config.fwmark)},
-      {"addresses", NonEmpty(AddressesText(config))},
+      {"addresses", NonEmpty(PrefixesText(config.addresses))},
       {"queues", NonZero(config.queues), "auto"},
       {"txqueuelen", NonZero(config.txqueuelen), "default"},
       {"admin_state", config.admin_up ? "up" : "down"},
       {"labels", NonEmpty(LabelsText(config))},
+  };
+}
+
+// The fields behind the labels: absent at their default, so that a config which
+// uses none of them keeps the etag that it had before they were there.
+std::vector<FieldText> LaterFieldTexts(const EndpointConfig& config) {
+  const encap::EncapConfig& e = config.encap;
+  const auto if_set = [](bool set, const char* text) {
+    return set ? std::optional<std::string>(text) : std::nullopt;
+  };
+  return {
+      {"encap_limit", NumberText(e.encap_limit)},
+      {"transport", if_set(e.transport == encap::OuterTransport::kUdp, "udp"),
+       "ip"},
+      {"udp_port", NonZero(e.udp_port), "default"},
+      {"udp_source_port", NonZero(e.udp_source_port), "auto"},
+      {"udp_zero_checksum", if_set(e.udp_zero_checksum, "true"), "false"},
+      {"fragment", FragmentText(e.fragment), "inner"},
+      {"allowed_ips", NonEmpty(PrefixesText(e.allowed_sources))},
+      {"mss_clamp", MssText(e.mss_clamp), "off"},
   };
 }
 
@@ -143,11 +181,28 @@ void DiffKeys(const encap::EncapConfig& from, const encap::EncapConfig& to,
   add("output_key", from.output_key, to.output_key);
 }
 
+void DiffTexts(const std::vector<FieldText>& before,
+               const std::vector<FieldText>& after,
+               std::vector<FieldDifference>& changes) {
+  for (size_t i = 0; i < before.size(); ++i) {
+    if (before[i].value == after[i].value) continue;
+    changes.push_back(
+        {std::string(before[i].field), before[i].Shown(), after[i].Shown()});
+  }
+}
+
 }  // namespace
 
 std::string LocalText(const EndpointConfig& config) {
   if (config.local_device.empty()) return config.encap.local.ToString();
   return absl::StrCat("dev:", config.local_device);
+}
+
+std::string RemoteText(const EndpointConfig& config) {
+  const encap::IpAddress& remote = config.encap.remote;
+  if (!encap::IsWildcard(remote)) return remote.ToString();
+  if (config.local_device.empty()) return "any";
+  return remote.is_v4() ? "any4" : "any6";
 }
 
 std::string Etag(const EndpointConfig& config) {
@@ -159,6 +214,11 @@ std::string Etag(const EndpointConfig& config) {
   for (const auto& [key, value] : config.labels) {
     hash.AddItem(key);
     hash.AddItem(value);
+  }
+  for (const FieldText& field : LaterFieldTexts(config)) {
+    if (!field.value) continue;
+    hash.AddItem(std::string(field.field));
+    hash.AddItem(field.value);
   }
   return absl::StrCat("\"", hash.Hex(), "\"");
 }
@@ -174,13 +234,8 @@ std::vector<FieldDifference> Diff(const EndpointConfig& from,
   std::vector<FieldDifference> changes;
   if (from.name != to.name) changes.push_back({"name", from.name, to.name});
   DiffKeys(from.encap, to.encap, changes);
-  const std::vector<FieldText> before = FieldTexts(from);
-  const std::vector<FieldText> after = FieldTexts(to);
-  for (size_t i = 0; i < before.size(); ++i) {
-    if (before[i].value == after[i].value) continue;
-    changes.push_back(
-        {std::string(before[i].field), before[i].Shown(), after[i].Shown()});
-  }
+  DiffTexts(FieldTexts(from), FieldTexts(to), changes);
+  DiffTexts(LaterFieldTexts(from), LaterFieldTexts(to), changes);
   return changes;
 }
 

@@ -28,7 +28,7 @@ struct EndpointConfig {
   std::string underlay_device;  // "" : any
   uint32_t fwmark = 0;          // 0: none
   std::vector<encap::IpPrefix> addresses;
-  uint32_t queues = 0;      // 0: one a worker
+  uint32_t queues = 0;      // workers that share the output; 0: all
   uint32_t txqueuelen = 0;  // packets; 0: the kernel's default
   bool admin_up = true;
   std::map<std::string, std::string> labels;
@@ -39,6 +39,10 @@ struct EndpointConfig {
 
 // What `local` is as text: the address, or "dev:eth0".
 std::string LocalText(const EndpointConfig& config);
+
+// What `remote` is as text: the address; of a wildcard "any", which takes the
+// family of the local address, or with a local_device "any4" or "any6".
+std::string RemoteText(const EndpointConfig& config);
 
 // Limits that Validate() enforces and the documentation states.
 inline constexpr size_t kMaxNameLength = 15;

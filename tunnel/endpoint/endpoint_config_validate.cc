@@ -160,21 +160,6 @@ encap::EncapConfig WithSomeLocal(const EndpointConfig& config) {
   return result;
 }
 
-bool CarriesFamily(Mode mode, const IpAddress& address) {
-  switch (mode) {
-    case Mode::kIpip:
-      return address.is_v4();
-    case Mode::kSit:
-    case Mode::kIp6ip6:
-      return address.is_v6();
-    case Mode::kGif:
-    case Mode::kGre:
-    case Mode::kGretap:
-      break;
-  }
-  return true;
-}
-
 uint32_t MinMtu(const EndpointConfig& config) {
   const Mode mode = config.encap.mode;
   if (mode == Mode::kSit || mode == Mode::kIp6ip6) return kMinMtuV6;
@@ -227,7 +212,7 @@ bool CheckAddresses(const EndpointConfig& config, Violations& bad) {
       bad.push_back({field, absl::StrCat(text,
                                          " is given twice; want each "
                                          "address once")});
-    } else if (!CarriesFamily(config.encap.mode, addresses[i].address)) {
+    } else if (!Carries(config.encap.mode, addresses[i].address.family())) {
       mismatch = mismatch || bad.size() == before;
       bad.push_back(
           {field, absl::StrCat(text, " is of a family that mode ",

@@ -66,6 +66,11 @@ LinkInfo ReadLink(const nlmsghdr* message) {
   if (const nlattr* a = attributes[IFLA_TXQLEN]) {
     info.tx_queue_len = nla_get_u32(a);
   }
+  rtnl_link_stats64 stats{};
+  if (const nlattr* a = attributes[IFLA_STATS64]) {
+    nla_memcpy(&stats, a, sizeof stats);
+    info.tx_dropped = stats.tx_dropped;
+  }
   return info;
 }
 

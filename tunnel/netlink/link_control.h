@@ -74,6 +74,10 @@ class LinkControl {
   virtual absl::StatusOr<LinkSettings> Inspect(uint32_t ifindex) = 0;
   // False when the interface has gone. Asks the kernel. NETLINK_ERROR.
   virtual absl::StatusOr<bool> Exists(uint32_t ifindex) = 0;
+  // Packets sent through the interface that the kernel has dropped: its queue
+  // was full, or was being resized (counted since Linux 6.11). 0 when it
+  // can not be told.
+  virtual uint64_t TransmitDrops(uint32_t ifindex) = 0;
   // 0 when no interface has the name.
   virtual uint32_t IndexOf(absl::string_view device) = 0;
   // True when the host has this address on any interface (kept up to date by

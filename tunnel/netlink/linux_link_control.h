@@ -35,6 +35,7 @@ class LinuxLinkControl : public LinkControl {
                              const encap::IpPrefix& address) override;
   absl::StatusOr<LinkSettings> Inspect(uint32_t ifindex) override;
   absl::StatusOr<bool> Exists(uint32_t ifindex) override;
+  uint64_t TransmitDrops(uint32_t ifindex) override;
   uint32_t IndexOf(absl::string_view device) override;
   // While no monitor runs, each call asks the kernel.
   bool IsLocalAddress(const encap::IpAddress& address) override;

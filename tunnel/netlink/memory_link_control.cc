@@ -53,6 +53,7 @@ absl::Status MemoryLinkControl::SetTxQueueLen(uint32_t ifindex,
   RETURN_IF_ERROR(
       Record(ifindex, absl::StrCat("txqueuelen ", ifindex, " ", packets)));
   interfaces_[ifindex].tx_queue_len = packets;
+  interfaces_[ifindex].transmit_drops += resize_drops_;
   Queue({.kind = LinkEvent::Kind::kLink, .ifindex = ifindex});
   return absl::OkStatus();
 }
@@ -101,6 +102,17 @@ absl::StatusOr<LinkSettings> MemoryLinkControl::Inspect(uint32_t ifindex) {
         {.prefix = prefix, .ours = !interface.foreign.contains(prefix)});
   }
   return settings;
+}
+
+uint64_t MemoryLinkControl::TransmitDrops(uint32_t ifindex) {
+  MutexLock lock(mu_);
+  const auto it = interfaces_.find(ifindex);
+  return it == interfaces_.end() ? 0 : it->second.transmit_drops;
+}
+
+void MemoryLinkControl::SetResizeDrops(uint64_t packets) {
+  MutexLock lock(mu_);
+  resize_drops_ = packets;
 }
 
 absl::StatusOr<bool> MemoryLinkControl::Exists(uint32_t ifindex) {

@@ -31,6 +31,7 @@ class MemoryLinkControl : public LinkControl {
     std::set<encap::IpPrefix> addresses{};
     // Those of `addresses` that AddAddress() has not made.
     std::set<encap::IpPrefix> foreign{};
+    uint64_t transmit_drops = 0;
   };
 
   MemoryLinkControl();
@@ -49,6 +50,7 @@ class MemoryLinkControl : public LinkControl {
                              const encap::IpPrefix& address) override;
   absl::StatusOr<LinkSettings> Inspect(uint32_t ifindex) override;
   absl::StatusOr<bool> Exists(uint32_t ifindex) override;
+  uint64_t TransmitDrops(uint32_t ifindex) override;
   uint32_t IndexOf(absl::string_view device) override;
   bool IsLocalAddress(const encap::IpAddress& address) override;
   // Every address but a link-local one is global here.
@@ -67,6 +69,8 @@ class MemoryLinkControl : public LinkControl {
   void AddInterface(uint32_t ifindex, absl::string_view name,
                     uint32_t mtu_bytes = 1500);
   void RemoveInterface(uint32_t ifindex);
+  // Packets that each SetTxQueueLen() from now on costs, as in the kernel.
+  void SetResizeDrops(uint64_t packets);
   // An address that another program puts on an interface. Emits kAddress.
   void AddForeignAddress(uint32_t ifindex, const encap::IpPrefix& address);
   // An address of the host, on the underlay. Emit kAddress.
@@ -107,6 +111,7 @@ class MemoryLinkControl : public LinkControl {
   std::map<std::pair<uint32_t, encap::IpPrefix>, uint64_t> came_
       ABSL_GUARDED_BY(mu_);
   uint64_t last_came_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t resize_drops_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<encap::IpAddress, std::optional<RouteInfo>> routes_
       ABSL_GUARDED_BY(mu_);
   std::optional<RouteInfo> default_route_ ABSL_GUARDED_BY(mu_);

@@ -8,12 +8,14 @@
 namespace tunnel {
 
 Establishment::Establishment(Endpoint& endpoint, size_t workers,
-                             bool single_worker, size_t spread) {
+                             Spread spread) {
+  const bool all = spread.workers == 0 || spread.workers >= workers;
   for (size_t i = 0; i < endpoint.device().queue_count(); ++i) {
     auto queue = std::make_unique<QueueContext>();
     queue->endpoint = &endpoint;
     queue->queue = &endpoint.device().queue(i);
-    const size_t worker = (single_worker ? spread : i) % workers;
+    const size_t worker =
+        (all ? i : spread.first + i % spread.workers) % workers;
     places_.push_back({worker, std::move(queue)});
   }
 }

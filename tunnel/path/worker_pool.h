@@ -24,10 +24,13 @@ class ConfigSection;  // the proof that the caller may change anything
 // The queues of one tunnel and their workers, for one establishment.
 class Establishment {
  public:
-  // With `single_worker` all queues go to one worker: sequence numbers are one
-  // series for the tunnel (RFC 2890 2.2). `spread` chooses which.
-  Establishment(Endpoint& endpoint, size_t workers, bool single_worker,
-                size_t spread);
+  // Over how many workers the queues are spread; 0, or more than there are: all
+  // of them, queue i with worker i. Else `first` chooses which.
+  struct Spread {
+    size_t workers = 0;
+    size_t first = 0;
+  };
+  Establishment(Endpoint& endpoint, size_t workers, Spread spread);
 
  private:
   friend class WorkerPool;

@@ -44,10 +44,14 @@ class Change {
   }
 
  private:
-  // Output stops and the table lets go of it.
+  // Output stops.
   static bool Stops(const RewireItem& item) {
     return item.kind == Kind::kRemove ||
-           (item.kind == Kind::kChange && item.plan == RewirePlan::kRewire);
+           (item.kind == Kind::kChange && item.plan != RewirePlan::kPublish);
+  }
+  // The table lets go of it as well.
+  static bool Leaves(const RewireItem& item) {
+    return Stops(item) && item.plan == RewirePlan::kRewire;
   }
   static bool Stays(const RewireItem& item) {
     return item.kind != Kind::kRemove;
@@ -79,7 +83,7 @@ class Change {
     Phase(&ChangeTiming::disestablish, Stops, [&](const RewireItem& item) {
       Disestablish(section_, path_, *item.tunnel);
     });
-    Phase(&ChangeTiming::detach, Stops, [&](const RewireItem& item) {
+    Phase(&ChangeTiming::detach, Leaves, [&](const RewireItem& item) {
       Detach(section_, path_, item.tunnel->wiring.keys,
              encap::DropReason::kPaused);
       GiveBack(item);
@@ -117,7 +121,7 @@ class Change {
     for (const RewireItem& item : items_) {
       if (item.kind == Kind::kChange) {
         Wiring& now = item.tunnel->wiring;
-        if (Stops(item)) {
+        if (Leaves(item)) {
           item.next->variant->contexts->ContinueOutputOf(
               *now.variant->contexts);
         }
@@ -173,7 +177,9 @@ RewirePlan PlanRewire(const Wiring& from, const Wiring& to) {
   const bool same = from.keys == to.keys && a.mode == b.mode &&
                     a.output_key == b.output_key && a.sequence == b.sequence &&
                     from.config.fwmark == to.config.fwmark;
-  return same ? RewirePlan::kPublish : RewirePlan::kRewire;
+  if (!same) return RewirePlan::kRewire;
+  return from.config.queues == to.config.queues ? RewirePlan::kPublish
+                                                : RewirePlan::kMove;
 }
 
 void ExecuteRewire(const ConfigSection& section, const Datapath& path,

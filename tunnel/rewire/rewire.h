@@ -16,11 +16,13 @@ namespace tunnel {
 
 enum class RewirePlan {
   kPublish,  // only how packets look: one publication, nothing stops
-  kRewire,   // identity, peer or worker set: all six steps
+  kMove,     // other workers: output waits in the queues, input goes on
+  kRewire,   // identity or peer: all six steps
 };
 
-// Pure. kPublish when both configs have the same endpoint keys, outer
-// addresses, output key, mark and sequence setting.
+// Pure. kRewire unless both configs have the same endpoint keys, outer
+// addresses, output key, mark and sequence setting; then kMove when the number
+// of queues differs, else kPublish.
 RewirePlan PlanRewire(const Wiring& from, const Wiring& to);
 
 // One tunnel of a change.

@@ -1,7 +1,17 @@
 #include "tunnel/rewire/steps.h"
 
 #include "tunnel/base/fault.h"
+
 namespace tunnel {
+namespace {
+
+// Sequence numbers are one series for the tunnel (RFC 2890 2.2): one worker.
+Establishment::Spread SpreadOf(const TunnelRecord& tunnel) {
+  const EndpointConfig& config = tunnel.wiring.config;
+  return {config.encap.sequence ? 1 : size_t{config.queues}, tunnel.spread};
+}
+
+}  // namespace
 
 void Pause(const ConfigSection& section, const Datapath& path,
            std::span<TunnelRecord* const> tunnels) {
@@ -45,8 +55,7 @@ void Establish(const ConfigSection& section, const Datapath& path,
                TunnelRecord& tunnel) {
   section.SetStep("establish");
   tunnel.establishment = std::make_unique<Establishment>(
-      *tunnel.endpoint, path.pool.size(), tunnel.wiring.config.encap.sequence,
-      tunnel.spread);
+      *tunnel.endpoint, path.pool.size(), SpreadOf(tunnel));
   path.pool.Add(section, *tunnel.establishment);
 }
 

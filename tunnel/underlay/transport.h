@@ -38,6 +38,15 @@ struct IncomingPacket {
   uint32_t ifindex = 0;        // interface that it came in by
 };
 
+// An ICMP or ICMPv6 error that came to this host and quotes a packet of a
+// tunnel protocol; anybody may have sent it.
+struct IncomingError {
+  encap::IpFamily family = encap::IpFamily::kNone;  // of ICMP itself
+  // From the ICMP header on. The checksum of ICMPv6 is right, that of ICMP has
+  // not been looked at. What lies beyond some 2,000 bytes is cut off.
+  std::span<const uint8_t> message;
+};
+
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -57,6 +66,17 @@ class Transport {
   // ENXIO), kTooBig (EMSGSIZE) or kSendError. One refused packet does not hold
   // up the rest. Returns the number of system calls made.
   virtual size_t SendBatch(std::span<OutgoingPacket> packets) noexcept = 0;
+
+  // Descriptors that become readable when ICMP errors about packets that were
+  // sent wait; owned by the transport. Of the transports of a group one alone
+  // has any, and gets the errors for all.
+  virtual std::vector<int> error_fds() const { return {}; }
+
+  // Up to 16 errors that wait at error_fds()[index], good until the next call
+  // with the same index.
+  virtual std::span<const IncomingError> ReceiveErrors(size_t) noexcept {
+    return {};
+  }
 
   // Packets lost since the start before ReceiveBatch() could give them out: the
   // receive buffer was full, or the kernel could not describe the packet, or

@@ -69,8 +69,45 @@ constexpr sock_filter kV6[] = {
     Return(kWholePacket),
 };
 
+constexpr uint32_t kUdp = 17;
+constexpr uint32_t kIcmpHeader = 8;  // bytes
+
+// A raw IPv4 socket sees the IP header, of any length, then ICMP and the quote.
+constexpr sock_filter kErrorV4[] = {
+    BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),  // X: length of the IP header
+    BPF_STMT(BPF_LD | BPF_B | BPF_IND, kIcmpHeader + 9),  // protocol
+    IfEqual(encap::kProtoGre, 4, 0),
+    IfEqual(encap::kProtoIpip, 3, 0),
+    IfEqual(encap::kProtoIpv6, 2, 0),
+    IfEqual(kUdp, 1, 0),
+    Return(0),
+    Return(kWholePacket),
+};
+
+// A raw IPv6 socket sees ICMPv6 first.
+constexpr sock_filter kErrorV6[] = {
+    LoadByte(kIcmpHeader + 6),  // next header
+    IfEqual(encap::kProtoGre, 13, 0),
+    IfEqual(encap::kProtoIpip, 12, 0),
+    IfEqual(encap::kProtoIpv6, 11, 0),
+    IfEqual(kUdp, 10, 0),
+    IfEqual(kHopByHop, 3, 0),
+    IfEqual(kRouting, 2, 0),
+    IfEqual(kFragment, 1, 0),
+    IfEqual(kDestinationOptions, 0, 5),
+    LoadByte(kIcmpHeader + 40),  // next header of the extension header
+    IfEqual(encap::kProtoGre, 4, 0),
+    IfEqual(encap::kProtoIpip, 3, 0),
+    IfEqual(encap::kProtoIpv6, 2, 0),
+    IfEqual(kUdp, 1, 0),
+    Return(0),
+    Return(kWholePacket),
+};
+
 }  // namespace
 
+std::span<const sock_filter> ErrorFilterV4() { return kErrorV4; }
+std::span<const sock_filter> ErrorFilterV6() { return kErrorV6; }
 std::span<const sock_filter> TunnelFilterV4() { return kV4; }
 std::span<const sock_filter> TunnelFilterV6() { return kV6; }
 

@@ -17,6 +17,12 @@ std::span<const sock_filter> TunnelFilterV4();
 // whatever is behind that.
 std::span<const sock_filter> TunnelFilterV6();
 
+// For raw ICMP sockets. Take messages that quote a packet of protocol 47, 4, 41
+// or 17; over IPv6 also when one extension header stands in between. The kind
+// of the message is not looked at.
+std::span<const sock_filter> ErrorFilterV4();
+std::span<const sock_filter> ErrorFilterV6();
+
 }  // namespace tunnel
 
 #endif  // TUNNEL_UNDERLAY_TUNNEL_FILTER_H_
