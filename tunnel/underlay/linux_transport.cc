@@ -8,6 +8,7 @@
 #include "encap/outer_parse.h"
 #include "tunnel/base/status_macros.h"
 #include "tunnel/base/unique_fd.h"
+#include "tunnel/underlay/error_receiver.h"
 #include "tunnel/underlay/packet_receiver.h"
 #include "tunnel/underlay/raw_sender.h"
 #include "tunnel/underlay/socket_options.h"
@@ -26,6 +27,9 @@ absl::Status AddGuards(int family, Guards& guards) {
         OpenSocket(family, SOCK_RAW, protocol,
                    absl::StrCat("guard socket of protocol ", protocol)));
     RETURN_IF_ERROR(AttachFilter(fd.get(), DropAllFilter(), "guard filter"));
+    // Else the kernel would learn a path MTU from any error that quotes one of
+    // these protocols, whoever has made it up.
+    RETURN_IF_ERROR(IgnorePathMtu(fd.get(), family));
     guards.push_back(std::move(fd));
   }
   return absl::OkStatus();
@@ -35,10 +39,12 @@ class LinuxTransport : public Transport {
  public:
   LinuxTransport(std::shared_ptr<const Guards> guards,
                  std::unique_ptr<RawSender> sender,
-                 std::vector<std::unique_ptr<PacketReceiver>> receivers)
+                 std::vector<std::unique_ptr<PacketReceiver>> receivers,
+                 std::vector<std::unique_ptr<ErrorReceiver>> errors)
       : guards_(std::move(guards)),
         sender_(std::move(sender)),
-        receivers_(std::move(receivers)) {}
+        receivers_(std::move(receivers)),
+        errors_(std::move(errors)) {}
 
   std::vector<int> receive_fds() const override {
     std::vector<int> fds;
@@ -54,6 +60,16 @@ class LinuxTransport : public Transport {
     return sender_->SendBatch(packets);
   }
 
+  std::vector<int> error_fds() const override {
+    std::vector<int> fds;
+    for (const auto& receiver : errors_) fds.push_back(receiver->fd());
+    return fds;
+  }
+
+  std::span<const IncomingError> ReceiveErrors(size_t index) noexcept override {
+    return errors_[index]->ReceiveBatch();
+  }
+
   uint64_t receive_drops() noexcept override {
     uint64_t drops = 0;
     for (const auto& receiver : receivers_) drops += receiver->losses().total();
@@ -64,7 +80,21 @@ class LinuxTransport : public Transport {
   const std::shared_ptr<const Guards> guards_;
   const std::unique_ptr<RawSender> sender_;
   const std::vector<std::unique_ptr<PacketReceiver>> receivers_;
+  const std::vector<std::unique_ptr<ErrorReceiver>> errors_;
 };
+
+absl::StatusOr<std::vector<std::unique_ptr<ErrorReceiver>>> OpenErrors(
+    bool has_v6) {
+  std::vector<std::unique_ptr<ErrorReceiver>> errors;
+  for (const encap::IpFamily family :
+       {encap::IpFamily::kV4, encap::IpFamily::kV6}) {
+    if (family == encap::IpFamily::kV6 && !has_v6) continue;
+    ASSIGN_OR_RETURN(std::unique_ptr<ErrorReceiver> receiver,
+                     ErrorReceiver::Open(family));
+    errors.push_back(std::move(receiver));
+  }
+  return errors;
+}
 
 }  // namespace
 
@@ -84,6 +114,10 @@ LinuxTransportFactory::Open(size_t workers) {
                      PacketReceiver::OpenGroup(encap::IpFamily::kV6, workers));
   }
 
+  // All go to the first worker.
+  ASSIGN_OR_RETURN(std::vector<std::unique_ptr<ErrorReceiver>> errors,
+                   OpenErrors(has_v6));
+
   std::vector<std::unique_ptr<Transport>> transports;
   for (size_t i = 0; i < workers; ++i) {
     ASSIGN_OR_RETURN(std::unique_ptr<RawSender> sender, RawSender::Open());
@@ -91,7 +125,8 @@ LinuxTransportFactory::Open(size_t workers) {
     receivers.push_back(std::move(v4[i]));
     if (has_v6) receivers.push_back(std::move(v6[i]));
     transports.push_back(std::make_unique<LinuxTransport>(
-        guards, std::move(sender), std::move(receivers)));
+        guards, std::move(sender), std::move(receivers),
+        std::exchange(errors, {})));
   }
   return transports;
 }

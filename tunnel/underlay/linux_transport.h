@@ -2,8 +2,8 @@
 // the guard sockets that keep the kernel from answering with "protocol
 // unreachable".
 //
-// Descriptors: for each worker two raw and two packet sockets, and six guards
-// for all of them; half of that without IPv6.
+// Descriptors: for each worker two raw and two packet sockets; six guards and
+// two ICMP sockets for all of them; half of that without IPv6.
 
 #ifndef TUNNEL_UNDERLAY_LINUX_TRANSPORT_H_
 #define TUNNEL_UNDERLAY_LINUX_TRANSPORT_H_

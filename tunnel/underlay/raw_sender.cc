@@ -34,6 +34,7 @@ absl::StatusOr<UniqueFd> OpenV4() {
   // Makes the kernel report a full device queue as ENOBUFS instead of hiding
   // it.
   RETURN_IF_ERROR(SetOption(fd.get(), IPPROTO_IP, IP_RECVERR, 1, "IP_RECVERR"));
+  RETURN_IF_ERROR(IgnorePathMtu(fd.get(), AF_INET));
   return fd;
 }
 
@@ -44,6 +45,7 @@ absl::StatusOr<UniqueFd> OpenV6() {
       SetOption(fd.get(), IPPROTO_IPV6, IPV6_HDRINCL, 1, "IPV6_HDRINCL"));
   RETURN_IF_ERROR(
       SetOption(fd.get(), IPPROTO_IPV6, IPV6_RECVERR, 1, "IPV6_RECVERR"));
+  RETURN_IF_ERROR(IgnorePathMtu(fd.get(), AF_INET6));
   return fd;
 }
 

@@ -1,5 +1,6 @@
 #include "tunnel/underlay/socket_options.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -42,6 +43,15 @@ absl::Status SetOption(int fd, int level, int name, int value,
     return absl::OkStatus();
   }
   return SocketError(errno, subject);
+}
+
+absl::Status IgnorePathMtu(int fd, int family) {
+  if (family == AF_INET) {
+    return SetOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_INTERFACE,
+                     "IP_MTU_DISCOVER");
+  }
+  return SetOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_INTERFACE,
+                   "IPV6_MTU_DISCOVER");
 }
 
 absl::Status AttachFilter(int fd, std::span<const sock_filter> program,

@@ -27,6 +27,11 @@ absl::StatusOr<UniqueFd> OpenSocket(int family, int type, int protocol,
 absl::Status SetOption(int fd, int level, int name, int value,
                        absl::string_view subject);
 
+// Makes the kernel neither learn a path MTU from ICMP errors for this socket of
+// `family` (AF_INET, AF_INET6) nor heed one that it knows when it sends: the
+// MTU of the interface alone counts.
+absl::Status IgnorePathMtu(int fd, int family);
+
 // Attaches a classic BPF program; it takes effect at once.
 absl::Status AttachFilter(int fd, std::span<const sock_filter> program,
                           absl::string_view subject);
