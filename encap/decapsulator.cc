@@ -6,6 +6,7 @@
 #include "encap/wire/gre.h"
 #include "encap/wire/ipv4.h"
 #include "encap/wire/ipv6.h"
+#include "encap/wire/udp.h"
 
 namespace encap {
 namespace {
@@ -32,15 +33,27 @@ bool ChecksumIsInner(const SegmentHint& hint, size_t header_len,
          ChecksumFieldInside(hint, header_len + inner_len);
 }
 
-bool GreChecksumIsRight(const PacketBuffer& packet,
-                        const OuterInfo& outer) noexcept {
-  // The sender has summed the payload with its own checksum finished.
-  const uint16_t sum =
-      packet.hint().needs_checksum
-          ? SumAsIfFinished(packet, outer.ip_header_len)
-          : PartialSum(packet.bytes().subspan(
-                outer.ip_header_len, outer.total_len - outer.ip_header_len));
-  return sum == 0xffff;
+// The sum from `from` to the end. The sender has summed the payload with its
+// own checksum finished.
+uint16_t SumFrom(size_t from, const PacketBuffer& packet,
+                 const OuterInfo& outer, bool inner_partial) noexcept {
+  return inner_partial
+             ? SumAsIfFinished(packet, from)
+             : PartialSum(packet.bytes().subspan(from, outer.total_len - from));
+}
+
+uint16_t UdpPseudoSum(const OuterInfo& outer) noexcept {
+  const uint8_t* source = outer.addresses.remote.bytes().data();
+  const uint8_t* destination = outer.addresses.local.bytes().data();
+  const uint32_t length = outer.total_len - outer.ip_header_len;
+  return outer.addresses.local.is_v6()
+             ? PseudoHeaderSumV6(source, destination, kProtoUdp, length)
+             : PseudoHeaderSumV4(source, destination, kProtoUdp,
+                                 static_cast<uint16_t>(length));
+}
+
+size_t UdpLen(const OuterInfo& outer) noexcept {
+  return outer.udp_port == 0 ? 0 : ConstUdpHeader::kLen;
 }
 
 // The sources that RFC 4213 3.6 lists: multicast, IPv4-mapped, and ::/96 with
@@ -67,7 +80,11 @@ bool SourceIsMartian(const uint8_t* ip, IpFamily family) noexcept {
              : Ipv6SourceIsMartian(ip + ConstIpv6Header::kSource);
 }
 
-void MoveHint(SegmentHint& hint, uint16_t pulled) noexcept {
+void MoveHint(SegmentHint& hint, uint16_t pulled, bool outer_partial) noexcept {
+  if (outer_partial) {
+    hint = {};  // goes with the UDP header
+    return;
+  }
   if (hint.needs_checksum) hint.checksum_start -= pulled;
   hint.header_len =
       hint.header_len > pulled ? hint.header_len - pulled : uint16_t{0};
@@ -77,6 +94,7 @@ void MoveHint(SegmentHint& hint, uint16_t pulled) noexcept {
 
 Decapsulator::Decapsulator(const EncapConfig& config)
     : key_(config.input_key),
+      allowed_sources_(config.allowed_sources),
       ethernet_(config.mode == Mode::kGretap),
       sequence_(config.sequence) {
   const bool gre = IsGre(config.mode);
@@ -90,15 +108,41 @@ Decapsulator::Decapsulator(const EncapConfig& config)
   }
 }
 
-inline DropReason Decapsulator::CheckGre(
-    const PacketBuffer& packet, const OuterInfo& outer) const noexcept {
-  if (outer.has_checksum && packet.hint().gso_type == GsoType::kNone &&
-      !GreChecksumIsRight(packet, outer)) {
+inline DropReason Decapsulator::CheckSums(const PacketBuffer& packet,
+                                          const OuterInfo& outer,
+                                          bool outer_partial) noexcept {
+  if (!outer.has_checksum && !outer.has_udp_checksum) return DropReason::kNone;
+  const SegmentHint& hint = packet.hint();
+  if (hint.gso_type != GsoType::kNone) return DropReason::kNone;
+  const bool inner_partial = hint.needs_checksum && !outer_partial;
+  if (outer.has_udp_checksum && !outer_partial &&
+      AddSums(UdpPseudoSum(outer), SumFrom(outer.ip_header_len, packet, outer,
+                                           inner_partial)) != 0xffff) {
+    return DropReason::kBadOuterChecksum;
+  }
+  if (outer.has_checksum && SumFrom(outer.ip_header_len + UdpLen(outer), packet,
+                                    outer, inner_partial) != 0xffff) {
     return DropReason::kBadGreChecksum;
   }
+  return DropReason::kNone;
+}
+
+inline DropReason Decapsulator::CheckKey(
+    const OuterInfo& outer) const noexcept {
   if (outer.key == key_) return DropReason::kNone;
   if (!outer.key) return DropReason::kKeyMissing;
   return key_ ? DropReason::kKeyMismatch : DropReason::kKeyUnexpected;
+}
+
+inline DropReason Decapsulator::CheckSource(const uint8_t* ip,
+                                            IpFamily family) const noexcept {
+  if (SourceIsMartian(ip, family)) return DropReason::kMartianSource;
+  if (allowed_sources_.empty()) return DropReason::kNone;
+  const bool allowed =
+      family == IpFamily::kV4
+          ? allowed_sources_.ContainsV4(ip + ConstIpv4Header::kSource)
+          : allowed_sources_.ContainsV6(ip + ConstIpv6Header::kSource);
+  return allowed ? DropReason::kNone : DropReason::kWrongSource;
 }
 
 inline DropReason Decapsulator::ReadIp(std::span<const uint8_t> payload,
@@ -112,9 +156,7 @@ inline DropReason Decapsulator::ReadIp(std::span<const uint8_t> payload,
   if (reason != DropReason::kNone) return reason;
   const bool is_v4 = inner.family == IpFamily::kV4;
   if (announced != (is_v4 ? ipv4_ : ipv6_)) return DropReason::kBadIpHeader;
-  return SourceIsMartian(payload.data(), inner.family)
-             ? DropReason::kMartianSource
-             : DropReason::kNone;
+  return CheckSource(payload.data(), inner.family);
 }
 
 DropReason Decapsulator::ReadFrame(std::span<const uint8_t> payload,
@@ -141,11 +183,17 @@ DropReason Decapsulator::DecapsulateAs(PacketBuffer& packet,
   if (!ExtentIsRight(packet, outer)) return DropReason::kTruncated;
   const size_t header_len = outer.header_len;
   const size_t payload_len = outer.total_len - header_len;
-  const bool partial = packet.hint().needs_checksum;
-  if (partial && !ChecksumIsInner(packet.hint(), header_len, payload_len)) {
+  const SegmentHint& hint = packet.hint();
+  // The UDP checksum itself, of a packet that has crossed no wire.
+  const bool outer_partial = hint.needs_checksum && outer.udp_port != 0 &&
+                             hint.gso_type == GsoType::kNone &&
+                             hint.checksum_start == outer.ip_header_len;
+  const bool partial = hint.needs_checksum && !outer_partial;
+  if (partial && !ChecksumIsInner(hint, header_len, payload_len)) {
     return DropReason::kTruncated;
   }
-  DropReason reason = CheckGre(packet, outer);
+  DropReason reason = CheckSums(packet, outer, outer_partial);
+  if (reason == DropReason::kNone) reason = CheckKey(outer);
   if (reason != DropReason::kNone) return reason;
   const std::span<const uint8_t> payload(packet.data() + header_len,
                                          payload_len);
@@ -154,7 +202,7 @@ DropReason Decapsulator::DecapsulateAs(PacketBuffer& packet,
                      : ReadIp(payload, outer, inner);
   if (reason != DropReason::kNone) return reason;
   const size_t inner_len = kEthernet ? payload_len : inner.ip_len;
-  if (partial && !ChecksumIsInner(packet.hint(), header_len, inner_len)) {
+  if (partial && !ChecksumIsInner(hint, header_len, inner_len)) {
     return DropReason::kTruncated;
   }
   if (sequence_ && !SequenceIsNew(outer, state)) return DropReason::kOutOfOrder;
@@ -163,7 +211,7 @@ DropReason Decapsulator::DecapsulateAs(PacketBuffer& packet,
   if (has_ip && verdict.drop) return DropReason::kEcnIllegal;
 
   if (sequence_) state = {*outer.sequence, true};
-  MoveHint(packet.hint(), outer.header_len);
+  MoveHint(packet.hint(), outer.header_len, outer_partial);
   packet.Pull(header_len);
   packet.Trim(inner_len);
   if (has_ip && verdict.ecn != EcnOf(inner.tos)) {

@@ -15,6 +15,7 @@
 #include "encap/inner_packet.h"
 #include "encap/outer_parse.h"
 #include "encap/packet.h"
+#include "encap/prefix_set.h"
 
 namespace encap {
 
@@ -35,18 +36,23 @@ class Decapsulator {
   // for it, and addresses and key have been matched by the caller's lookup. On
   // kNone `packet` is the inner packet, cut to its own length, ECN set as RFC
   // 6040 4.2 says, hint offsets moved. A packet with a GSO hint was merged from
-  // checked segments: its GRE checksum is not verified again. On any other
-  // reason `packet` and `state` are unchanged. Errors: kTruncated (the hint
-  // outside the payload too), kBadIpHeader, kBadGreChecksum, kUnknownProtocol,
-  // kKeyMissing, kKeyUnexpected, kKeyMismatch, kOutOfOrder, kEcnIllegal,
-  // kMartianSource (RFC 1812 5.3.7, RFC 4213 3.6; not for kGretap, where a
-  // host may ask for an address from 0.0.0.0).
+  // checked segments: its GRE and UDP checksums are not verified again, nor is
+  // a UDP checksum that the hint calls partial: the packet is of this host. On
+  // any other reason `packet` and `state` are unchanged. Errors: kTruncated
+  // (the hint outside the payload too), kBadIpHeader, kBadOuterChecksum (of
+  // UDP), kBadGreChecksum, kUnknownProtocol, kKeyMissing, kKeyUnexpected,
+  // kKeyMismatch, kOutOfOrder, kEcnIllegal, kMartianSource (RFC 1812 5.3.7, RFC
+  // 4213 3.6; not for kGretap, where a host may ask for an address from
+  // 0.0.0.0), kWrongSource (none of the allowed sources).
   DropReason Decapsulate(PacketBuffer& packet, const OuterInfo& outer,
                          InputState& state) const noexcept;
 
  private:
-  DropReason CheckGre(const PacketBuffer& packet,
-                      const OuterInfo& outer) const noexcept;
+  static DropReason CheckSums(const PacketBuffer& packet,
+                              const OuterInfo& outer,
+                              bool outer_partial) noexcept;
+  DropReason CheckKey(const OuterInfo& outer) const noexcept;
+  DropReason CheckSource(const uint8_t* ip, IpFamily family) const noexcept;
   DropReason ReadIp(std::span<const uint8_t> payload, const OuterInfo& outer,
                     InnerPacket& inner) const noexcept;
   DropReason ReadFrame(std::span<const uint8_t> payload, const OuterInfo& outer,
@@ -64,6 +70,7 @@ class Decapsulator {
   uint32_t ipv4_ = kNotCarried;
   uint32_t ipv6_ = kNotCarried;
   std::optional<uint32_t> key_;
+  PrefixSet allowed_sources_;
   bool ethernet_ = false;
   bool sequence_ = false;
 };

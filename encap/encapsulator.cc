@@ -20,12 +20,23 @@ bool CarriesIpv4(Mode mode) noexcept {
   return mode == Mode::kGif || mode == Mode::kIpip || IsGre(mode);
 }
 
+bool HasUdpChecksum(const EncapConfig& config) noexcept {
+  return config.transport == OuterTransport::kUdp &&
+         (config.remote.is_v6() || !config.udp_zero_checksum);
+}
+
 bool CarriesIpv6(Mode mode) noexcept { return mode != Mode::kIpip; }
 
-// The label of an IPv6 outer header from the inner flow (RFC 6438 3).
-uint32_t FlowLabel(std::span<const uint8_t> payload, bool ethernet) noexcept {
+// What the label of an IPv6 outer header (RFC 6438 3) and a UDP source port
+// (RFC 8086 3.2.1) are made of.
+uint32_t InnerFlow(std::span<const uint8_t> payload, bool ethernet) noexcept {
   return ethernet ? FrameFlowHash(payload, kFlowLabelSeed)
                   : FlowHash(payload, kFlowLabelSeed);
+}
+
+// One of the 16,384 ephemeral ports. By other bits than the flow label.
+constexpr uint16_t SourcePort(uint32_t flow) noexcept {
+  return static_cast<uint16_t>(0xc000 | flow >> 18);
 }
 
 }  // namespace
@@ -35,8 +46,13 @@ Encapsulator::Encapsulator(const EncapConfig& config)
       ttl_(config.ttl ? CopyOrFixed{0, *config.ttl} : CopyOrFixed{0xff, 0}),
       ethernet_(config.mode == Mode::kGretap),
       outer_v6_(config.remote.is_v6()),
-      checksum_(config.checksum),
+      covers_payload_(config.checksum || HasUdpChecksum(config)),
+      no_super_packets_(config.checksum || config.sequence ||
+                        config.transport == OuterTransport::kUdp),
       sequence_(config.sequence),
+      udp_hash_(config.transport == OuterTransport::kUdp &&
+                config.udp_source_port == 0),
+      udp_source_port_(config.udp_source_port),
       always_df_(config.df == DfPolicy::kOn),
       inherit_df_(config.df == DfPolicy::kInherit) {
   for (const IpFamily family :
@@ -76,14 +92,14 @@ PayloadType Encapsulator::Announce(Mode mode, IpFamily family) noexcept {
 DropReason Encapsulator::TakeHint(PacketBuffer& packet, size_t inner_len,
                                   size_t header_len) const noexcept {
   SegmentHint& hint = packet.hint();
-  if (hint.gso_type != GsoType::kNone && (checksum_ || sequence_)) {
+  if (hint.gso_type != GsoType::kNone && no_super_packets_) {
     return DropReason::kTooBig;
   }
   if (hint.needs_checksum && !ChecksumFieldInside(hint, inner_len)) {
     return DropReason::kTruncated;
   }
   packet.Trim(inner_len);
-  if (checksum_) FinishChecksum(packet);  // its field is inside
+  if (covers_payload_) FinishChecksum(packet);  // its field is inside
   const auto step = static_cast<uint16_t>(header_len);
   if (hint.needs_checksum) hint.checksum_start += step;
   if (hint.gso_type != GsoType::kNone) hint.header_len += step;
@@ -128,9 +144,14 @@ DropReason Encapsulator::EncapsulateAs(PacketBuffer& packet,
 
   packet.Trim(inner_len);
   fields.tos = tos_.Of(inner.tos);
+  fields.udp_source_port = udp_source_port_;
   if (kOuterV6) {
-    fields.flow_label = FlowLabel(payload, kEthernet);
+    fields.flow_label = InnerFlow(payload, kEthernet);
+    if (udp_hash_) fields.udp_source_port = SourcePort(fields.flow_label);
   } else {
+    if (udp_hash_) {
+      fields.udp_source_port = SourcePort(InnerFlow(payload, kEthernet));
+    }
     fields.dont_fragment = always_df_ | (inherit_df_ & inner.dont_fragment);
     fields.ipv4_id = state.next_ipv4_id;
   }

@@ -39,10 +39,10 @@ class Encapsulator {
   // with the headers. On any other reason the bytes are those of the entry.
   // Errors: kTruncated, kBadIpHeader, kUnknownProtocol (a family that the mode
   // does not carry), kTooBig (above 65,535 bytes, or more than the headroom
-  // holds, or a super-packet where each segment needs its own GRE checksum or
-  // sequence number), kTtlExpired (inherited TTL 0). `state` changes on kNone
-  // alone. A partial checksum is finished when a GRE checksum must cover it,
-  // else it stays partial.
+  // holds, or a super-packet where each segment needs its own GRE checksum,
+  // sequence number or UDP header), kTtlExpired (inherited TTL 0). `state`
+  // changes on kNone alone. A partial checksum is finished when a GRE or UDP
+  // checksum must cover it, else it stays partial.
   DropReason Encapsulate(PacketBuffer& packet,
                          OutputState& state) const noexcept;
 
@@ -74,8 +74,11 @@ class Encapsulator {
   CopyOrFixed ttl_;
   bool ethernet_ = false;
   bool outer_v6_ = false;
-  bool checksum_ = false;
+  bool covers_payload_ = false;  // with a GRE or UDP checksum
+  bool no_super_packets_ = false;
   bool sequence_ = false;
+  bool udp_hash_ = false;         // the source port is that of the flow
+  uint16_t udp_source_port_ = 0;  // else
   bool always_df_ = false;
   bool inherit_df_ = false;
 };

@@ -1,10 +1,13 @@
 #include "encap/outer_parse.h"
 
+#include <algorithm>
+
 #include "encap/checksum.h"
 #include "encap/cursor.h"
 #include "encap/wire/gre.h"
 #include "encap/wire/ipv4.h"
 #include "encap/wire/ipv6.h"
+#include "encap/wire/udp.h"
 
 namespace encap {
 namespace {
@@ -14,7 +17,7 @@ constexpr size_t kMaxExtensionBytes = 256;
 
 bool IsTunnelProtocol(uint8_t protocol) noexcept {
   return protocol == kProtoIpip || protocol == kProtoIpv6 ||
-         protocol == kProtoGre;
+         protocol == kProtoGre || protocol == kProtoUdp;
 }
 
 // The usual header is five words that are summed without a call; options are
@@ -150,6 +153,48 @@ DropReason ParseIpv6(Cursor& cursor, OuterInfo& info) noexcept {
   return WalkExtensions(cursor, info.protocol);
 }
 
+bool IsTunnelPort(uint16_t port, const ParseOptions& options) noexcept {
+  if (options.any_udp_port) return port != 0;
+  return std::find(options.udp_ports.begin(), options.udp_ports.end(), port) !=
+         options.udp_ports.end();
+}
+
+// `info.protocol` becomes that of the payload.
+DropReason ParseUdp(const ParseOptions& options, Cursor& cursor,
+                    OuterInfo& info) noexcept {
+  if (!options.any_udp_port && options.udp_ports.empty()) {
+    return DropReason::kUnknownProtocol;
+  }
+  const size_t begin = cursor.offset();
+  const uint8_t* header = cursor.Take(ConstUdpHeader::kLen);
+  if (header == nullptr) return DropReason::kTruncated;
+  const ConstUdpHeader udp(header);
+  if (!IsTunnelPort(udp.destination_port(), options)) {
+    return DropReason::kUnknownProtocol;
+  }
+  const size_t end = begin + udp.length();
+  if (!cursor.Limit(end)) return DropReason::kTruncated;
+  info.udp_port = udp.destination_port();
+  info.total_len = static_cast<uint32_t>(end);
+  info.has_udp_checksum = udp.checksum() != Be16(0);
+  if (!info.has_udp_checksum && info.addresses.local.is_v6()) {
+    return DropReason::kBadOuterChecksum;
+  }
+  const uint8_t* payload = cursor.Peek(1);
+  if (payload == nullptr) return DropReason::kTruncated;
+  switch (*payload >> 4) {
+    case 4:
+      info.protocol = kProtoIpip;
+      break;
+    case 6:
+      info.protocol = kProtoIpv6;
+      break;
+    default:
+      info.protocol = kProtoGre;
+  }
+  return DropReason::kNone;
+}
+
 DropReason ParseGre(Cursor& cursor, OuterInfo& info) noexcept {
   const uint8_t* header = cursor.Peek(ConstGreHeader::kMinLen);
   if (header == nullptr) return DropReason::kTruncated;
@@ -170,8 +215,10 @@ DropReason ParseGre(Cursor& cursor, OuterInfo& info) noexcept {
 }  // namespace
 
 DropReason ParseOuter(std::span<const uint8_t> packet,
-                      bool verify_header_checksum, OuterInfo& info) noexcept {
+                      const ParseOptions& options, OuterInfo& info) noexcept {
   // Field by field: a value that is built and then copied stalls a hot path.
+  info.udp_port = 0;
+  info.has_udp_checksum = false;
   info.gre_protocol = 0;
   info.has_checksum = false;
   info.key.reset();
@@ -181,7 +228,7 @@ DropReason ParseOuter(std::span<const uint8_t> packet,
   DropReason reason = DropReason::kBadIpHeader;
   switch (packet[0] >> 4) {
     case 4:
-      reason = ParseIpv4(packet, verify_header_checksum, cursor, info);
+      reason = ParseIpv4(packet, options.verify_header_checksum, cursor, info);
       break;
     case 6:
       reason = ParseIpv6(cursor, info);
@@ -189,6 +236,10 @@ DropReason ParseOuter(std::span<const uint8_t> packet,
   }
   if (reason != DropReason::kNone) return reason;
   info.ip_header_len = static_cast<uint16_t>(cursor.offset());
+  if (info.protocol == kProtoUdp) {
+    reason = ParseUdp(options, cursor, info);
+    if (reason != DropReason::kNone) return reason;
+  }
   if (info.protocol == kProtoGre) {
     reason = ParseGre(cursor, info);
     if (reason != DropReason::kNone) return reason;

@@ -2,30 +2,37 @@
 
 #include "encap/checksum.h"
 #include "encap/wire/gre.h"
+#include "encap/wire/udp.h"
 
 namespace encap {
 
 OuterTemplate::OuterTemplate(const EncapConfig& config, PayloadType payload)
     : ip_len_(config.remote.is_v6() ? ConstIpv6Header::kLen
                                     : ConstIpv4Header::kMinLen),
-      protocol_(payload.protocol),
+      udp_len_(config.transport == OuterTransport::kUdp ? ConstUdpHeader::kLen
+                                                        : 0),
+      protocol_(udp_len_ != 0 ? kProtoUdp : payload.protocol),
       is_v6_(config.remote.is_v6()),
       has_checksum_(config.checksum),
-      finish_gre_(config.checksum || config.sequence) {
+      has_udp_checksum_(is_v6_ || !config.udp_zero_checksum),
+      finish_upper_(udp_len_ != 0 || config.checksum || config.sequence) {
   const bool is_gre = IsGre(config.mode);
   const size_t gre_len =
       is_gre
           ? ConstGreHeader::HeaderLen(
                 config.checksum, config.output_key.has_value(), config.sequence)
           : 0;
-  header_len_ = static_cast<uint8_t>(ip_len_ + gre_len);
+  header_len_ = static_cast<uint8_t>(ip_len_ + udp_len_ + gre_len);
   uint8_t* header = image_.data() + kImageLen - header_len_;
   if (is_v6_) {
     BuildIpv6(config, header);
   } else {
     BuildIpv4(config, header);
   }
-  if (is_gre) BuildGre(config, payload.gre_protocol, header + ip_len_);
+  if (udp_len_ != 0) BuildUdp(config, header + ip_len_);
+  if (is_gre) {
+    BuildGre(config, payload.gre_protocol, header + ip_len_ + udp_len_);
+  }
 }
 
 void OuterTemplate::BuildIpv4(const EncapConfig& config, uint8_t* header) {
@@ -44,6 +51,14 @@ void OuterTemplate::BuildIpv6(const EncapConfig& config, uint8_t* header) {
   ip.set_destination(config.remote);
 }
 
+void OuterTemplate::BuildUdp(const EncapConfig& config, uint8_t* header) {
+  UdpHeader(header).set_destination_port(UdpPort(config));
+  const uint8_t* local = config.local.bytes().data();
+  const uint8_t* remote = config.remote.bytes().data();
+  udp_sum_ = is_v6_ ? PseudoHeaderSumV6(local, remote, kProtoUdp, 0)
+                    : PseudoHeaderSumV4(local, remote, kProtoUdp, 0);
+}
+
 void OuterTemplate::BuildGre(const EncapConfig& config, uint16_t protocol,
                              uint8_t* header) {
   GreHeader gre(header);
@@ -56,9 +71,30 @@ void OuterTemplate::BuildGre(const EncapConfig& config, uint16_t protocol,
   }
 }
 
-void OuterTemplate::FinishGre(PacketBuffer& packet,
+void OuterTemplate::FinishUpper(PacketBuffer& packet,
+                                const OuterFields& fields) const noexcept {
+  const std::span<uint8_t> upper = packet.bytes().subspan(ip_len_);
+  FinishGre(upper.subspan(udp_len_), fields.sequence);
+  if (udp_len_ != 0) FinishUdp(upper, fields.udp_source_port);
+}
+
+void OuterTemplate::FinishUdp(std::span<uint8_t> udp,
+                              uint16_t source_port) const noexcept {
+  UdpHeader header(udp.data());
+  const auto length = static_cast<uint16_t>(udp.size());
+  header.set_source_port(source_port);
+  header.set_length(length);
+  if (!has_udp_checksum_) return;  // the image has zero
+  // What a GRE checksum covers, with that checksum, sums to nothing.
+  const uint16_t bytes =
+      PartialSum(has_checksum_ ? udp.first(ConstUdpHeader::kLen) : udp);
+  const uint16_t sum = FoldSum(uint64_t{bytes} + udp_sum_ + Be16(length).raw());
+  // A checksum of zero would say that there is none (RFC 768).
+  header.set_checksum(sum == 0xffff ? Be16(0xffff) : ChecksumFromSum(sum));
+}
+
+void OuterTemplate::FinishGre(std::span<uint8_t> gre,
                               uint32_t sequence) const noexcept {
-  const std::span<uint8_t> gre = packet.bytes().subspan(ip_len_);
   if (sequence_offset_ != 0) Put32(gre.data() + sequence_offset_, sequence);
   // The image has zero in the checksum field and in Reserved1.
   if (has_checksum_) GreHeader(gre.data()).set_checksum(InternetChecksum(gre));

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 
 #include "encap/bytes.h"
 #include "encap/encap_config.h"
@@ -27,12 +28,13 @@ struct OuterFields {
   bool dont_fragment = false;
   uint16_t ipv4_id = 0;
   uint32_t sequence = 0;
-  uint32_t flow_label = 0;  // low 20 bits, IPv6
+  uint32_t flow_label = 0;       // low 20 bits, IPv6
+  uint16_t udp_source_port = 0;  // in UDP
 };
 
 // How the outer headers announce a payload.
 struct PayloadType {
-  uint8_t protocol = 0;       // IP protocol of the payload, or GRE
+  uint8_t protocol = 0;       // IP protocol of the payload, or GRE; in UDP too
   uint16_t gre_protocol = 0;  // EtherType, host order
 };
 
@@ -48,8 +50,8 @@ class OuterTemplate {
 
   // Puts the header in front of `packet` and fills in `fields`, lengths and
   // checksums. header_len() bytes of headroom must be there, and the packet
-  // with its header be at most 65,535 bytes. The GRE checksum sums the bytes as
-  // they are: finish a partial one first.
+  // with its header be at most 65,535 bytes. The GRE and UDP checksums sum the
+  // bytes as they are: finish a partial one first.
   void Write(PacketBuffer& packet, const OuterFields& fields) const noexcept {
     if (is_v6_) {
       WriteAs<true>(packet, fields);
@@ -69,13 +71,18 @@ class OuterTemplate {
 
   void BuildIpv4(const EncapConfig& config, uint8_t* header);
   void BuildIpv6(const EncapConfig& config, uint8_t* header);
+  void BuildUdp(const EncapConfig& config, uint8_t* header);
   void BuildGre(const EncapConfig& config, uint16_t protocol, uint8_t* header);
   void WriteIpv4(uint8_t* header, uint32_t total,
                  const OuterFields& fields) const noexcept;
   void WriteIpv6(uint8_t* header, uint32_t total,
                  const OuterFields& fields) const noexcept;
-  // Sequence number and checksum of `packet`, whose header is written.
-  void FinishGre(PacketBuffer& packet, uint32_t sequence) const noexcept;
+  // What stands behind the IP header of `packet` and differs from packet to
+  // packet: the UDP header, GRE sequence number and checksum.
+  void FinishUpper(PacketBuffer& packet,
+                   const OuterFields& fields) const noexcept;
+  void FinishGre(std::span<uint8_t> gre, uint32_t sequence) const noexcept;
+  void FinishUdp(std::span<uint8_t> udp, uint16_t source_port) const noexcept;
 
   std::array<uint8_t, kImageLen> image_{};
   // Sum of the IPv4 header in host order, with all fields of OuterFields and
@@ -83,10 +90,13 @@ class OuterTemplate {
   uint16_t ipv4_sum_ = 0;
   uint8_t header_len_ = 0;
   uint8_t ip_len_ = 0;
+  uint8_t udp_len_ = 0;  // 0: not in UDP
   uint8_t protocol_ = 0;
   bool is_v6_ = false;
   bool has_checksum_ = false;
-  bool finish_gre_ = false;      // has checksum or sequence number
+  bool has_udp_checksum_ = false;
+  bool finish_upper_ = false;    // in UDP, has checksum or sequence number
+  uint16_t udp_sum_ = 0;         // of the pseudo-header without the length
   uint8_t sequence_offset_ = 0;  // from the GRE header; 0: none
 };
 
@@ -135,7 +145,7 @@ inline void OuterTemplate::WriteAs(PacketBuffer& packet,
   } else {
     WriteIpv4(header, total, fields);
   }
-  if (finish_gre_) FinishGre(packet, fields.sequence);
+  if (finish_upper_) FinishUpper(packet, fields);
 }
 
 }  // namespace encap

@@ -46,6 +46,13 @@ EncapConfig AnyConfig() {
   config.df =
       *rc::gen::element(DfPolicy::kOn, DfPolicy::kOff, DfPolicy::kInherit);
   config.ecn = *rc::gen::element(EcnMode::kNormal, EcnMode::kCompat);
+  if (*rc::gen::arbitrary<bool>()) {
+    config.transport = OuterTransport::kUdp;
+    config.udp_port = *rc::gen::arbitrary<uint16_t>();
+    config.udp_source_port = *rc::gen::arbitrary<uint16_t>();
+    config.udp_zero_checksum =
+        outer == IpFamily::kV4 && *rc::gen::arbitrary<bool>();
+  }
   return config;
 }
 
@@ -73,6 +80,8 @@ Bytes AnyPayload(Mode mode) {
                *rc::gen::container<Bytes>(rc::gen::arbitrary<uint8_t>()));
 }
 
+constexpr ParseOptions kAnyUdp{.any_udp_port = true};
+
 RC_GTEST_PROP(RoundTripTest, WhatGoesInComesOut, ()) {
   const EncapConfig config = AnyConfig();
   RC_ASSERT(Validate(config).empty());
@@ -94,7 +103,11 @@ RC_GTEST_PROP(RoundTripTest, WhatGoesInComesOut, ()) {
     const size_t padding = *rc::gen::inRange<size_t>(0, 9);
     RC_ASSERT(packet->Append(padding) != nullptr);
     OuterInfo info;
-    RC_ASSERT(ParseOuter(packet->bytes(), true, info) == DropReason::kNone);
+    RC_ASSERT(ParseOuter(packet->bytes(), kAnyUdp, info) == DropReason::kNone);
+    RC_ASSERT(info.udp_port == UdpPort(config));
+    RC_ASSERT(info.has_udp_checksum ==
+              (config.transport == OuterTransport::kUdp &&
+               !config.udp_zero_checksum));
     RC_ASSERT(info.addresses.local == config.remote);
     RC_ASSERT(info.addresses.remote == config.local);
     RC_ASSERT(info.key == config.output_key);
@@ -124,7 +137,7 @@ RC_GTEST_PROP(RoundTripTest, TunnelsNest, ()) {
   RC_ASSERT(ParseOuter(packet->bytes(), true, info) == DropReason::kNone);
   RC_ASSERT(Decapsulator(Peer(outer_config)).Decapsulate(*packet, info, in2) ==
             DropReason::kNone);
-  RC_ASSERT(ParseOuter(packet->bytes(), true, info) == DropReason::kNone);
+  RC_ASSERT(ParseOuter(packet->bytes(), kAnyUdp, info) == DropReason::kNone);
   RC_ASSERT(Decapsulator(Peer(inner_config)).Decapsulate(*packet, info, in1) ==
             DropReason::kNone);
   RC_ASSERT(packet.bytes() == payload);

@@ -16,6 +16,8 @@
 
 namespace encap {
 
+inline constexpr uint8_t kProtoUdp = 17;  // IP protocol number (IANA)
+
 template <typename Byte>
 class BasicUdpHeader {
  public:
