@@ -40,6 +40,14 @@ inline uint64_t RealtimeCoarseNs() noexcept {
          static_cast<uint64_t>(now.tv_nsec);
 }
 
+// The steady clock in ns, as of the last tick: as cheap.
+inline uint64_t SteadyCoarseNs() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u +
+         static_cast<uint64_t>(now.tv_nsec);
+}
+
 }  // namespace tunnel
 
 #endif  // TUNNEL_BASE_CLOCK_H_

@@ -15,18 +15,29 @@
 #include "encap/drop_reason.h"
 #include "encap/encap_config.h"
 #include "encap/encapsulator.h"
+#include "encap/mss_clamp.h"
+#include "encap/size_policy.h"
+#include "encap/token_bucket.h"
 #include "tunnel/base/fault.h"
+#include "tunnel/endpoint/path_state.h"
+#include "tunnel/endpoint/sender_index.h"
 #include "tunnel/underlay/transport.h"
 
 namespace tunnel {
 
 class Endpoint;
 
+// ICMP errors that a tunnel gives to the senders of inner packets, for each
+// worker: a second, and at once.
+inline constexpr uint32_t kInnerErrorRate = 100;
+inline constexpr uint32_t kInnerErrorBurst = 100;
+
 // The part of a tunnel that changes with each packet, one for each worker and
 // written by that worker alone: "per-CPU output context". Its own cache line.
 struct alignas(64) WorkerContext {
   encap::OutputState output;
   encap::InputState input;
+  encap::TokenBucket inner_errors{kInnerErrorRate, kInnerErrorBurst};
 };
 
 // All contexts of one establishment of a tunnel. Variants that only change how
@@ -53,24 +64,33 @@ class FlowContexts {
 };
 
 struct Variant {
-  Variant(Endpoint& e, const encap::EncapConfig& config, const SendRoute& r,
+  // `outer` has the source in force.
+  Variant(Endpoint& e, const encap::EncapConfig& outer, const SendRoute& r,
           std::shared_ptr<FlowContexts> c)
       : endpoint(&e),
-        encapsulator(config),
-        decapsulator(config),
+        config(outer),
+        encapsulator(outer),
+        decapsulator(outer),
+        size_policy(outer),
         route(r),
-        ethernet(config.mode == encap::Mode::kGretap),
+        ethernet(outer.mode == encap::Mode::kGretap),
         contexts(std::move(c)) {}
 
   Endpoint* const endpoint;
+  const encap::EncapConfig config;
   const encap::Encapsulator encapsulator;
   const encap::Decapsulator decapsulator;
+  const encap::SizePolicy size_policy;
   const SendRoute route;
   const bool ethernet;  // the payload is an Ethernet frame
   // kNone, or why every packet of that direction is dropped (kDown, kNoRoute,
   // kRecursion). Set before publication.
   encap::DropReason transmit_block = encap::DropReason::kNone;
   encap::DropReason receive_block = encap::DropReason::kNone;
+  // What the inner TCP may announce. Set before publication.
+  encap::MssLimits mss;
+  // Of the way to the remote; nullptr: no limit. Set before publication.
+  std::shared_ptr<PathState> path;
   // The pointer is shared by the control side only; workers go through it.
   const std::shared_ptr<FlowContexts> contexts;
 };
