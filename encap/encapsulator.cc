@@ -1,9 +1,12 @@
 #include "encap/encapsulator.h"
 
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "encap/checksum.h"
 #include "encap/dscp_ecn.h"
+#include "encap/encap_limit.h"
 #include "encap/flow_hash.h"
 #include "encap/outer_parse.h"
 #include "encap/wire/gre.h"
@@ -16,16 +19,10 @@ constexpr uint8_t kTtlWithoutInner = 64;
 // Flow labels need to be spread, and not secret (RFC 6438 2).
 constexpr uint64_t kFlowLabelSeed = 0x67696620676c6f77u;
 
-bool CarriesIpv4(Mode mode) noexcept {
-  return mode == Mode::kGif || mode == Mode::kIpip || IsGre(mode);
-}
-
 bool HasUdpChecksum(const EncapConfig& config) noexcept {
   return config.transport == OuterTransport::kUdp &&
          (config.remote.is_v6() || !config.udp_zero_checksum);
 }
-
-bool CarriesIpv6(Mode mode) noexcept { return mode != Mode::kIpip; }
 
 // What the label of an IPv6 outer header (RFC 6438 3) and a UDP source port
 // (RFC 8086 3.2.1) are made of.
@@ -44,6 +41,7 @@ constexpr uint16_t SourcePort(uint32_t flow) noexcept {
 Encapsulator::Encapsulator(const EncapConfig& config)
     : tos_(TosRule(config)),
       ttl_(config.ttl ? CopyOrFixed{0, *config.ttl} : CopyOrFixed{0xff, 0}),
+      encap_limit_(config.encap_limit.value_or(0xff)),
       ethernet_(config.mode == Mode::kGretap),
       outer_v6_(config.remote.is_v6()),
       covers_payload_(config.checksum || HasUdpChecksum(config)),
@@ -61,6 +59,11 @@ Encapsulator::Encapsulator(const EncapConfig& config)
     if (payload.protocol == 0) continue;  // not carried
     templates_[TemplateIndex(family)] = OuterTemplate(config, payload);
   }
+  const PayloadType ipv6 = Announce(config.mode, IpFamily::kV6);
+  if (ipv6.protocol == 0) return;
+  EncapConfig limited = config;
+  limited.encap_limit = encap_limit_;
+  limited_ = OuterTemplate(limited, ipv6);
 }
 
 // DSCP by RFC 2983, ECN by RFC 6040 4.1: in both a field is copied or fixed,
@@ -78,15 +81,11 @@ Encapsulator::CopyOrFixed Encapsulator::TosRule(
 
 PayloadType Encapsulator::Announce(Mode mode, IpFamily family) noexcept {
   if (mode == Mode::kGretap) return {kProtoGre, kEtherTypeTransparentEthernet};
-  if (family == IpFamily::kV4 && CarriesIpv4(mode)) {
-    return IsGre(mode) ? PayloadType{kProtoGre, kEtherTypeIpv4}
-                       : PayloadType{kProtoIpip, 0};
-  }
-  if (family == IpFamily::kV6 && CarriesIpv6(mode)) {
-    return IsGre(mode) ? PayloadType{kProtoGre, kEtherTypeIpv6}
-                       : PayloadType{kProtoIpv6, 0};
-  }
-  return {};
+  if (!Carries(mode, family)) return {};
+  const bool v4 = family == IpFamily::kV4;
+  return IsGre(mode)
+             ? PayloadType{kProtoGre, v4 ? kEtherTypeIpv4 : kEtherTypeIpv6}
+             : PayloadType{v4 ? kProtoIpip : kProtoIpv6, 0};
 }
 
 DropReason Encapsulator::TakeHint(PacketBuffer& packet, size_t inner_len,
@@ -106,6 +105,19 @@ DropReason Encapsulator::TakeHint(PacketBuffer& packet, size_t inner_len,
   return DropReason::kNone;
 }
 
+// Where nothing is configured the inner limit alone decides, else the smaller.
+DropReason Encapsulator::TakeLimit(std::span<const uint8_t> inner,
+                                   OuterFields& fields,
+                                   const OuterTemplate*& outer) const noexcept {
+  const std::optional<EncapLimit> found = FindEncapLimit(inner);
+  if (!found) return DropReason::kNone;
+  if (found->limit == 0) return DropReason::kRecursion;
+  fields.encap_limit =
+      std::min(encap_limit_, static_cast<uint8_t>(found->limit - 1));
+  outer = &limited_;
+  return DropReason::kNone;
+}
+
 DropReason Encapsulator::Encapsulate(PacketBuffer& packet,
                                      OutputState& state) const noexcept {
   if (ethernet_) {
@@ -117,6 +129,26 @@ DropReason Encapsulator::Encapsulate(PacketBuffer& packet,
 }
 
 template <bool kEthernet, bool kOuterV6>
+[[gnu::always_inline]] inline void Encapsulator::FillFields(
+    std::span<const uint8_t> payload, const InnerPacket& inner,
+    OutputState& state, OuterFields& fields) const noexcept {
+  fields.tos = tos_.Of(inner.tos);
+  fields.udp_source_port = udp_source_port_;
+  if (kOuterV6) {
+    fields.flow_label = InnerFlow(payload, kEthernet);
+    if (udp_hash_) fields.udp_source_port = SourcePort(fields.flow_label);
+  } else {
+    if (udp_hash_) {
+      fields.udp_source_port = SourcePort(InnerFlow(payload, kEthernet));
+    }
+    fields.dont_fragment = always_df_ | (inherit_df_ & inner.dont_fragment);
+    fields.ipv4_id = state.next_ipv4_id;
+  }
+  ++state.next_ipv4_id;
+  if (sequence_) fields.sequence = state.next_sequence++;
+}
+
+template <bool kEthernet, bool kOuterV6>
 DropReason Encapsulator::EncapsulateAs(PacketBuffer& packet,
                                        OutputState& state) const noexcept {
   const std::span<const uint8_t> payload = std::as_const(packet).bytes();
@@ -124,10 +156,18 @@ DropReason Encapsulator::EncapsulateAs(PacketBuffer& packet,
   const DropReason reason =
       kEthernet ? ReadInnerFrame(payload, inner) : ReadInnerIp(payload, inner);
   if (reason != DropReason::kNone) return reason;
-  const OuterTemplate& outer = templates_[TemplateIndex(inner.family)];
-  const size_t header_len = outer.header_len();
-  if (header_len == 0) return DropReason::kUnknownProtocol;
+  const OuterTemplate* outer = &templates_[TemplateIndex(inner.family)];
+  if (outer->header_len() == 0) return DropReason::kUnknownProtocol;
   OuterFields fields;
+  fields.encap_limit = encap_limit_;
+  if (inner.family == IpFamily::kV6) {
+    const std::span<const uint8_t> ip = payload.subspan(inner.ip_offset);
+    if (MayCarryEncapLimit(ip[ConstIpv6Header::kNextHeader])) {
+      const DropReason refused = TakeLimit(ip, fields, outer);
+      if (refused != DropReason::kNone) return refused;
+    }
+  }
+  const size_t header_len = outer->header_len();
   fields.ttl =
       ttl_.Of(kEthernet && inner.family == IpFamily::kNone ? kTtlWithoutInner
                                                            : inner.ttl);
@@ -143,21 +183,8 @@ DropReason Encapsulator::EncapsulateAs(PacketBuffer& packet,
   }
 
   packet.Trim(inner_len);
-  fields.tos = tos_.Of(inner.tos);
-  fields.udp_source_port = udp_source_port_;
-  if (kOuterV6) {
-    fields.flow_label = InnerFlow(payload, kEthernet);
-    if (udp_hash_) fields.udp_source_port = SourcePort(fields.flow_label);
-  } else {
-    if (udp_hash_) {
-      fields.udp_source_port = SourcePort(InnerFlow(payload, kEthernet));
-    }
-    fields.dont_fragment = always_df_ | (inherit_df_ & inner.dont_fragment);
-    fields.ipv4_id = state.next_ipv4_id;
-  }
-  ++state.next_ipv4_id;
-  if (sequence_) fields.sequence = state.next_sequence++;
-  outer.WriteAs<kOuterV6>(packet, fields);
+  FillFields<kEthernet, kOuterV6>(payload, inner, state, fields);
+  outer->WriteAs<kOuterV6>(packet, fields);
   return DropReason::kNone;
 }
 

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "encap/drop_reason.h"
 #include "encap/encap_config.h"
@@ -40,9 +41,10 @@ class Encapsulator {
   // Errors: kTruncated, kBadIpHeader, kUnknownProtocol (a family that the mode
   // does not carry), kTooBig (above 65,535 bytes, or more than the headroom
   // holds, or a super-packet where each segment needs its own GRE checksum,
-  // sequence number or UDP header), kTtlExpired (inherited TTL 0). `state`
-  // changes on kNone alone. A partial checksum is finished when a GRE or UDP
-  // checksum must cover it, else it stays partial.
+  // sequence number or UDP header), kTtlExpired (inherited TTL 0), kRecursion
+  // (an inner IPv6 packet whose Tunnel Encapsulation Limit is 0; RFC
+  // 2473 4.1.1). `state` changes on kNone alone. A partial checksum is finished
+  // when a GRE or UDP checksum must cover it, else it stays partial.
   DropReason Encapsulate(PacketBuffer& packet,
                          OutputState& state) const noexcept;
 
@@ -64,14 +66,25 @@ class Encapsulator {
   template <bool kEthernet, bool kOuterV6>
   DropReason EncapsulateAs(PacketBuffer& packet,
                            OutputState& state) const noexcept;
+  template <bool kEthernet, bool kOuterV6>
+  void FillFields(std::span<const uint8_t> payload, const InnerPacket& inner,
+                  OutputState& state, OuterFields& fields) const noexcept;
+  // Applies the Tunnel Encapsulation Limit that the inner IPv6 packet may carry
+  // to `fields` and to the choice of the template.
+  DropReason TakeLimit(std::span<const uint8_t> inner, OuterFields& fields,
+                       const OuterTemplate*& outer) const noexcept;
   // Judges the hint of a packet of `inner_len` bytes, and on kNone alone makes
   // it that of the outer packet.
   DropReason TakeHint(PacketBuffer& packet, size_t inner_len,
                       size_t header_len) const noexcept;
 
   std::array<OuterTemplate, 4> templates_;  // by TemplateIndex()
+  // For an inner IPv6 packet with an encapsulation limit, which the outer IPv6
+  // header must have then too.
+  OuterTemplate limited_;
   CopyOrFixed tos_;
   CopyOrFixed ttl_;
+  uint8_t encap_limit_ = 0;  // that of the configuration, else the largest
   bool ethernet_ = false;
   bool outer_v6_ = false;
   bool covers_payload_ = false;  // with a GRE or UDP checksum

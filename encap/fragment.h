@@ -54,7 +54,7 @@ class Fragmenter {
 
   // Bytes that Next() needs at most.
   size_t max_size() const noexcept { return prefix_len_ + mtu_; }
-  bool done() const noexcept { return next_ == payload_.size(); }
+  bool done() const noexcept { return done_; }
 
   // Writes the next fragment, prefix first, to `out`, which must not overlap
   // the packet. Returns its bytes; 0 when done, or when `out` is too small: no
@@ -63,28 +63,27 @@ class Fragmenter {
   size_t Next(std::span<uint8_t> out) noexcept;
 
  private:
-  static constexpr size_t kMaxIpv4HeaderLen = 60;
-
   DropReason StartIpv4(std::span<const uint8_t> packet,
                        const FragmentOptions& options) noexcept;
   DropReason StartIpv6(std::span<const uint8_t> packet,
                        const FragmentOptions& options) noexcept;
-  size_t NextIpv4(uint8_t* out, size_t payload_len) noexcept;
-  size_t NextIpv6(uint8_t* out, size_t payload_len) noexcept;
+  void WriteIpv4Header(uint8_t* header, size_t len) noexcept;
+  void WriteIpv6Header(uint8_t* header, size_t len) noexcept;
 
   std::span<const uint8_t> packet_;   // prefix and IP packet
   std::span<const uint8_t> payload_;  // what is cut
-  size_t next_ = 0;  // first byte of it that is not yet written
+  size_t next_ = 0;                   // first byte of it that is not written
   uint32_t mtu_ = 0;
   uint32_t identification_ = 0;
   uint32_t first_offset_ = 0;  // of an IPv4 packet that is a fragment, bytes
   uint16_t prefix_len_ = 0;
-  // Header of the next fragment: IPv4, or all of IPv6 before and with the
-  // fragment header, bytes.
-  uint16_t header_len_ = 0;
-  uint8_t next_header_ = 0;  // IPv6: what the payload begins with
+  uint16_t header_len_ = 0;  // of the next fragment, the fragment header of
+                             // IPv6 included, bytes
+  uint16_t next_header_at_ =
+      0;  // IPv6: the byte that names the fragment header
   bool is_v6_ = false;
   bool more_follow_ = false;  // MF of an IPv4 packet that is a fragment
+  bool done_ = true;
 };
 
 }  // namespace encap

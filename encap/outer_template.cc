@@ -1,5 +1,7 @@
 #include "encap/outer_template.h"
 
+#include <limits>
+
 #include "encap/checksum.h"
 #include "encap/wire/gre.h"
 #include "encap/wire/udp.h"
@@ -7,15 +9,18 @@
 namespace encap {
 
 OuterTemplate::OuterTemplate(const EncapConfig& config, PayloadType payload)
-    : ip_len_(config.remote.is_v6() ? ConstIpv6Header::kLen
-                                    : ConstIpv4Header::kMinLen),
-      udp_len_(config.transport == OuterTransport::kUdp ? ConstUdpHeader::kLen
+    : udp_len_(config.transport == OuterTransport::kUdp ? ConstUdpHeader::kLen
                                                         : 0),
       protocol_(udp_len_ != 0 ? kProtoUdp : payload.protocol),
       is_v6_(config.remote.is_v6()),
+      has_limit_(is_v6_ && config.encap_limit.has_value()),
       has_checksum_(config.checksum),
       has_udp_checksum_(is_v6_ || !config.udp_zero_checksum),
       finish_upper_(udp_len_ != 0 || config.checksum || config.sequence) {
+  const size_t ip_len =
+      is_v6_ ? ConstIpv6Header::kLen : ConstIpv4Header::kMinLen;
+  ip_len_ =
+      static_cast<uint8_t>(ip_len + (has_limit_ ? kEncapLimitHeaderLen : 0));
   const bool is_gre = IsGre(config.mode);
   const size_t gre_len =
       is_gre
@@ -23,6 +28,9 @@ OuterTemplate::OuterTemplate(const EncapConfig& config, PayloadType payload)
                 config.checksum, config.output_key.has_value(), config.sequence)
           : 0;
   header_len_ = static_cast<uint8_t>(ip_len_ + udp_len_ + gre_len);
+  copy_headroom_ = header_len_ <= kCopyLen
+                       ? uint32_t{kCopyLen}
+                       : std::numeric_limits<uint32_t>::max();
   uint8_t* header = image_.data() + kImageLen - header_len_;
   if (is_v6_) {
     BuildIpv6(config, header);
@@ -49,6 +57,9 @@ void OuterTemplate::BuildIpv6(const EncapConfig& config, uint8_t* header) {
   ip.set_version_class_label(0, 0);
   ip.set_source(config.local);
   ip.set_destination(config.remote);
+  if (!has_limit_) return;
+  WriteEncapLimitHeader(header + Ipv6Header::kLen, protocol_, 0);
+  protocol_ = kIpv6DestinationOptions;
 }
 
 void OuterTemplate::BuildUdp(const EncapConfig& config, uint8_t* header) {

@@ -15,6 +15,7 @@
 
 #include "encap/bytes.h"
 #include "encap/encap_config.h"
+#include "encap/encap_limit.h"
 #include "encap/packet.h"
 #include "encap/wire/ipv4.h"
 #include "encap/wire/ipv6.h"
@@ -30,6 +31,7 @@ struct OuterFields {
   uint32_t sequence = 0;
   uint32_t flow_label = 0;       // low 20 bits, IPv6
   uint16_t udp_source_port = 0;  // in UDP
+  uint8_t encap_limit = 0;       // of the option, where the template has it
 };
 
 // How the outer headers announce a payload.
@@ -42,7 +44,8 @@ class OuterTemplate {
  public:
   // No template: header_len() is 0, and Write() must not be called.
   OuterTemplate() = default;
-  // `config` must be valid.
+  // `config` must be valid. The Tunnel Encapsulation Limit option is part of
+  // the header where config.encap_limit is set and the outer header is IPv6.
   OuterTemplate(const EncapConfig& config, PayloadType payload);
 
   size_t header_len() const noexcept { return header_len_; }
@@ -65,9 +68,11 @@ class OuterTemplate {
                                       const OuterFields& fields) const noexcept;
 
  private:
+  // IPv6 with an encapsulation limit, UDP, GRE with all its fields: 72 bytes.
+  static constexpr size_t kImageLen = 72;
   // A copy of fixed size is a few wide moves. The header lies at the end of the
   // image, so that the copy spills into the headroom and not over the payload.
-  static constexpr size_t kImageLen = 64;
+  static constexpr size_t kCopyLen = 64;
 
   void BuildIpv4(const EncapConfig& config, uint8_t* header);
   void BuildIpv6(const EncapConfig& config, uint8_t* header);
@@ -88,11 +93,14 @@ class OuterTemplate {
   // Sum of the IPv4 header in host order, with all fields of OuterFields and
   // the total length at zero.
   uint16_t ipv4_sum_ = 0;
+  // Headroom from which the copy of fixed size will do.
+  uint32_t copy_headroom_ = 0;
   uint8_t header_len_ = 0;
-  uint8_t ip_len_ = 0;
-  uint8_t udp_len_ = 0;  // 0: not in UDP
-  uint8_t protocol_ = 0;
+  uint8_t ip_len_ = 0;    // with the encapsulation limit
+  uint8_t udp_len_ = 0;   // 0: not in UDP
+  uint8_t protocol_ = 0;  // in the IP header
   bool is_v6_ = false;
+  bool has_limit_ = false;
   bool has_checksum_ = false;
   bool has_udp_checksum_ = false;
   bool finish_upper_ = false;    // in UDP, has checksum or sequence number
@@ -124,19 +132,23 @@ inline void OuterTemplate::WriteIpv6(uint8_t* header, uint32_t total,
   const auto length = static_cast<uint32_t>(total - Ipv6Header::kLen);
   Put32(header + Ipv6Header::kPayloadLength,
         length << 16 | uint32_t{protocol_} << 8 | fields.ttl);
+  if (has_limit_) {
+    header[Ipv6Header::kLen + kEncapLimitOffset] = fields.encap_limit;
+  }
 }
 
 template <bool kV6>
 inline void OuterTemplate::WriteAs(PacketBuffer& packet,
                                    const OuterFields& fields) const noexcept {
-  const bool room_for_image =
-      packet.headroom() >= kImageLen;  // else the header alone
+  const bool room_for_copy =
+      packet.headroom() >= copy_headroom_;  // else the header alone
   const size_t header_len = header_len_;
   uint8_t* header = packet.Push(header_len);
   const auto total = static_cast<uint32_t>(packet.size());
   uint8_t* payload = header + header_len;
-  if (room_for_image) {
-    std::memcpy(payload - kImageLen, image_.data(), kImageLen);
+  if (room_for_copy) {
+    std::memcpy(payload - kCopyLen, image_.data() + kImageLen - kCopyLen,
+                kCopyLen);
   } else {
     std::memcpy(header, image_.data() + kImageLen - header_len, header_len);
   }

@@ -10,12 +10,12 @@
 
 #include "encap/address.h"
 #include "encap/bytes.h"
+#include "encap/wire/udp.h"
 
 namespace encap {
 
-// IP protocol numbers (IANA).
+// IP protocol number (IANA).
 inline constexpr uint8_t kProtoTcp = 6;
-inline constexpr uint8_t kProtoUdp = 17;
 
 struct TransportView {
   IpFamily family = IpFamily::kNone;

@@ -17,6 +17,10 @@
 
 namespace encap {
 
+// IP protocol numbers (IANA).
+inline constexpr uint8_t kProtoIcmp = 1;
+inline constexpr uint8_t kProtoIcmpv6 = 58;
+
 template <typename Byte>
 class BasicIcmpHeader {
  public:
@@ -29,14 +33,27 @@ class BasicIcmpHeader {
   static constexpr uint8_t kEchoReply4 = 0;
   static constexpr uint8_t kUnreachable4 = 3;
   static constexpr uint8_t kEchoRequest4 = 8;
+  static constexpr uint8_t kSourceQuench4 = 4;
+  static constexpr uint8_t kRedirect4 = 5;
   static constexpr uint8_t kTimeExceeded4 = 11;
+  static constexpr uint8_t kParameterProblem4 = 12;
   static constexpr uint8_t kUnreachable6 = 1;
   static constexpr uint8_t kPacketTooBig6 = 2;
   static constexpr uint8_t kTimeExceeded6 = 3;
+  static constexpr uint8_t kParameterProblem6 = 4;
   static constexpr uint8_t kEchoRequest6 = 128;
   static constexpr uint8_t kEchoReply6 = 129;
+  static constexpr uint8_t kRedirect6 = 137;
+  // ICMPv6 messages below are errors (RFC 4443 2.1).
+  static constexpr uint8_t kFirstInformational6 = 128;
   // Code of kUnreachable4: fragmentation needed and DF set.
   static constexpr uint8_t kFragmentationNeeded4 = 4;
+  // Other codes of unreachable (RFC 792; RFC 4443 3.1).
+  static constexpr uint8_t kHostUnreachable4 = 1;
+  static constexpr uint8_t kPortUnreachable4 = 3;
+  static constexpr uint8_t kSourceRouteFailed4 = 5;
+  static constexpr uint8_t kAddressUnreachable6 = 3;
+  static constexpr uint8_t kPortUnreachable6 = 4;
 
   explicit BasicIcmpHeader(Byte* header) noexcept : p_(header) {}
 
@@ -50,6 +67,9 @@ class BasicIcmpHeader {
   uint16_t next_hop_mtu4() const noexcept { return Get16(p_ + kRest + 2); }
   // MTU of an ICMPv6 "packet too big" (RFC 4443 3.2).
   uint32_t mtu6() const noexcept { return Get32(p_ + kRest); }
+  // Of a parameter problem: the offset in the quoted packet.
+  uint8_t pointer4() const noexcept { return p_[kRest]; }
+  uint32_t pointer6() const noexcept { return Get32(p_ + kRest); }
 
   void set_type(uint8_t v) noexcept { p_[kType] = v; }
   void set_code(uint8_t v) noexcept { p_[kCode] = v; }
@@ -59,6 +79,11 @@ class BasicIcmpHeader {
   // The unused half is set to zero.
   void set_next_hop_mtu4(uint16_t v) noexcept { Put32(p_ + kRest, v); }
   void set_mtu6(uint32_t v) noexcept { Put32(p_ + kRest, v); }
+  // The rest of the word is set to zero.
+  void set_pointer4(uint8_t v) noexcept {
+    Put32(p_ + kRest, uint32_t{v} << 24);
+  }
+  void set_pointer6(uint32_t v) noexcept { Put32(p_ + kRest, v); }
 
  private:
   Byte* p_;
