@@ -73,6 +73,12 @@ constexpr ReasonInfo kReasons[] = {
      "the tunnel, the lock or the configuration is in a state in which this "
      "can not be done",
      "look at 'tunnelctl show -d' and 'tunnelctl lock show'"},
+    {"UDP_PORT_IN_USE", "FAILED_PRECONDITION", kExitFailure,
+     "another program receives on the UDP port of the tunnel",
+     "use another port at both ends, or end the program that 'ss -ulnp' names"},
+    {"UDP_PORT_LIMIT", "RESOURCE_EXHAUSTED", kExitFailure,
+     "the tunnels receive on too many different UDP ports",
+     "use one port for several tunnels"},
     {"APPLY_PENDING", "FAILED_PRECONDITION", kExitFailure,
      "a configuration awaits confirmation; nothing else can be changed until "
      "then",

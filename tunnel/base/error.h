@@ -65,6 +65,10 @@ namespace tunnel {
     "the state directory could not be written; nothing has changed")          \
   X(TunnelLimit, TUNNEL_LIMIT, kResourceExhausted,                            \
     "the limit of tunnels is reached")                                        \
+  X(UdpPortInUse, UDP_PORT_IN_USE, kFailedPrecondition,                       \
+    "another program receives on the UDP port of the tunnel")                 \
+  X(UdpPortLimit, UDP_PORT_LIMIT, kResourceExhausted,                         \
+    "the tunnels receive on too many different UDP ports")                    \
   X(FdLimit, FD_LIMIT, kResourceExhausted,                                    \
     "no file descriptors are left; raise LimitNOFILE")                        \
   X(WatchLimit, WATCH_LIMIT, kResourceExhausted, "too many watches are open") \

@@ -2,7 +2,9 @@
 // up by.
 //
 // "No key" and "key 0" are two keys (RFC 2890). A gif tunnel holds two entries,
-// one for each protocol that it receives.
+// one for each protocol that it receives. In UDP the port stands for them: one
+// entry, whatever the mode. A remote that is the unspecified address receives
+// from any host.
 
 #ifndef TUNNEL_ENDPOINT_ENDPOINT_KEY_H_
 #define TUNNEL_ENDPOINT_ENDPOINT_KEY_H_
@@ -15,6 +17,7 @@
 #include "encap/address.h"
 #include "encap/encap_config.h"
 #include "encap/outer_parse.h"
+#include "encap/wire/udp.h"
 
 namespace tunnel {
 
@@ -22,7 +25,8 @@ struct EndpointKey {
   encap::AddressPair addresses;
   std::optional<uint32_t> key;  // input key, with its presence
   uint32_t ifindex = 0;         // underlay device that it is bound to; 0: any
-  uint8_t protocol = 0;         // IP protocol: 4, 41 or 47
+  uint8_t protocol = 0;         // IP protocol: 4, 41, 47 or 17
+  uint16_t udp_port = 0;        // that is received on; 0: not in UDP
 
   friend bool operator==(const EndpointKey&, const EndpointKey&) = default;
 
@@ -30,11 +34,11 @@ struct EndpointKey {
   friend H AbslHashValue(H h, const EndpointKey& k) {
     return H::combine(std::move(h), k.addresses.local, k.addresses.remote,
                       k.key.has_value(), k.key.value_or(0), k.ifindex,
-                      k.protocol);
+                      k.protocol, k.udp_port);
   }
 };
 
-// The keys that a tunnel with this config holds: one, or two for kGif.
+// The keys that a tunnel with this config holds: one, or two for kGif in IP.
 inline std::vector<EndpointKey> EndpointKeys(const encap::EncapConfig& config,
                                              uint32_t ifindex) {
   EndpointKey key{{config.local, config.remote}, config.input_key, ifindex, 0};
@@ -43,6 +47,11 @@ inline std::vector<EndpointKey> EndpointKeys(const encap::EncapConfig& config,
     key.protocol = protocol;
     keys.push_back(key);
   };
+  if (config.transport == encap::OuterTransport::kUdp) {
+    key.udp_port = encap::UdpPort(config);
+    add(encap::kProtoUdp);
+    return keys;
+  }
   switch (config.mode) {
     case encap::Mode::kGif:
       add(encap::kProtoIpip);

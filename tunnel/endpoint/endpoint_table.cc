@@ -1,18 +1,44 @@
 #include "tunnel/endpoint/endpoint_table.h"
 
+#include "encap/wire/udp.h"
 #include "tunnel/base/fault.h"
-namespace tunnel {
 
-EndpointTable::Found EndpointTable::Find(const encap::OuterInfo& outer,
-                                         uint32_t ifindex) const noexcept {
-  EndpointKey key{outer.addresses, outer.key, 0, outer.protocol};
+namespace tunnel {
+namespace {
+
+encap::IpAddress AnyRemote(const encap::IpAddress& local) noexcept {
+  static constexpr uint8_t kZero[16] = {};
+  return local.is_v6() ? encap::IpAddress::V6(kZero)
+                       : encap::IpAddress::V4(kZero);
+}
+
+}  // namespace
+
+const EndpointTable::Entry* EndpointTable::FindOn(
+    EndpointKey& key, uint32_t ifindex) const noexcept {
   const Entry* entry = nullptr;
   if (bound_.load(std::memory_order_relaxed) != 0) {  // hint only, see bound_
     key.ifindex = ifindex;
     entry = entries_.Find(key);
     key.ifindex = 0;
   }
-  if (entry == nullptr) entry = entries_.Find(key);
+  return entry != nullptr ? entry : entries_.Find(key);
+}
+
+EndpointTable::Found EndpointTable::Find(const encap::OuterInfo& outer,
+                                         uint32_t ifindex) const noexcept {
+  EndpointKey key{outer.addresses, outer.key, 0,
+                  outer.udp_port == 0 ? outer.protocol : encap::kProtoUdp,
+                  outer.udp_port};
+  const Entry* entry = FindOn(key, ifindex);
+  if (entry == nullptr &&
+      wildcards_.load(std::memory_order_relaxed) != 0) {  // hint, see bound_
+    key.addresses.remote = AnyRemote(outer.addresses.local);
+    entry = FindOn(key, ifindex);
+    key.addresses.remote = outer.addresses.remote;
+    if (entry != nullptr && key.addresses.remote.IsMartianSource())
+      return {nullptr, entry->owner, encap::DropReason::kMartianSource};
+  }
   if (entry == nullptr) return {nullptr, nullptr, Explain(key)};
   if (const Variant* variant = entry->variant.Load())
     return {variant, nullptr, encap::DropReason::kNone};
@@ -22,7 +48,9 @@ EndpointTable::Found EndpointTable::Find(const encap::OuterInfo& outer,
 
 encap::DropReason EndpointTable::Explain(
     const EndpointKey& key) const noexcept {
-  if (const PairCount* pair = pairs_.Find({key.addresses, key.protocol})) {
+  if (key.addresses.remote.IsMartianSource())
+    return encap::DropReason::kMartianSource;
+  if (const PairCount* pair = FindPair(key)) {
     const bool keyed =
         pair->with_key.load(std::memory_order_relaxed) != 0;  // name only
     if (!key.key.has_value()) {
@@ -35,14 +63,29 @@ encap::DropReason EndpointTable::Explain(
                ? encap::DropReason::kKeyUnexpected
                : encap::DropReason::kNoTunnel;
   }
-  const PairKey local_only{{key.addresses.local, {}}, key.protocol};
+  const PairKey local_only{
+      {key.addresses.local, {}}, key.protocol, key.udp_port};
   return pairs_.Find(local_only) != nullptr ? encap::DropReason::kWrongSource
                                             : encap::DropReason::kNoTunnel;
 }
 
-bool EndpointTable::IsOwnOuter(
-    uint8_t protocol, const encap::AddressPair& addresses) const noexcept {
-  return pairs_.Find({addresses, protocol}) != nullptr;
+const EndpointTable::PairCount* EndpointTable::FindPair(
+    const EndpointKey& key) const noexcept {
+  const PairCount* pair =
+      pairs_.Find({key.addresses, key.protocol, key.udp_port});
+  if (pair != nullptr ||
+      wildcards_.load(std::memory_order_relaxed) == 0) {  // hint, see bound_
+    return pair;
+  }
+  const encap::AddressPair any{key.addresses.local,
+                               AnyRemote(key.addresses.local)};
+  return pairs_.Find({any, key.protocol, key.udp_port});
+}
+
+bool EndpointTable::IsOwnOuter(uint8_t protocol,
+                               const encap::AddressPair& addresses,
+                               uint16_t udp_port) const noexcept {
+  return pairs_.Find({addresses, protocol, udp_port}) != nullptr;
 }
 
 const Endpoint* EndpointTable::Reserve(const ConfigSection&,
@@ -78,19 +121,25 @@ void EndpointTable::Release(const ConfigSection&, const EndpointKey& key) {
   if (FaultActive(Fault::kReclaimWithoutGrace)) entries_.Reclaim();
 }
 
-void EndpointTable::Reclaim(const ConfigSection&) {
+void EndpointTable::Reclaim(const ConfigSection& section) {
+  senders_.Reclaim(section);
   entries_.Reclaim();
   pairs_.Reclaim();
 }
 
 void EndpointTable::Count(const EndpointKey& key, int delta) {
-  if (key.ifindex != 0) {
-    bound_.store(bound_.load(std::memory_order_relaxed) + delta,  // one writer
-                 std::memory_order_relaxed);
-  }
-  CountPair({key.addresses, key.protocol}, key.key.has_value(), delta);
-  CountPair({{key.addresses.local, {}}, key.protocol}, key.key.has_value(),
+  if (key.ifindex != 0) Step(bound_, delta);
+  if (encap::IsWildcard(key.addresses.remote)) Step(wildcards_, delta);
+  if (key.udp_port != 0) Step(in_udp_, delta);
+  CountPair({key.addresses, key.protocol, key.udp_port}, key.key.has_value(),
             delta);
+  CountPair({{key.addresses.local, {}}, key.protocol, key.udp_port},
+            key.key.has_value(), delta);
+}
+
+void EndpointTable::Step(std::atomic<uint32_t>& counter, int delta) {
+  counter.store(counter.load(std::memory_order_relaxed) + delta,  // one writer
+                std::memory_order_relaxed);
 }
 
 void EndpointTable::CountPair(const PairKey& pair, bool has_key, int delta) {

@@ -18,6 +18,7 @@
 #include "tunnel/endpoint/endpoint.h"
 #include "tunnel/endpoint/endpoint_key.h"
 #include "tunnel/endpoint/hash_index.h"
+#include "tunnel/endpoint/sender_index.h"
 #include "tunnel/endpoint/variant.h"
 #include "tunnel/sync/config_lock.h"
 #include "tunnel/sync/snapshot.h"
@@ -31,10 +32,13 @@ class EndpointTable {
   // ---- workers, inside a ReadSection ----
 
   // The variant that receives a packet with these outer headers that came in by
-  // `ifindex`. A tunnel bound to the interface goes before one that is bound to
-  // none. `variant` null says why not: kNoTunnel, kWrongSource, kKeyMissing,
-  // kKeyUnexpected, kKeyMismatch; or, with the endpoint that holds the key but
-  // does not receive on it now, what Attach() gave.
+  // `ifindex`. A tunnel with this very remote goes before one that receives
+  // from any, and among these one that is bound to the interface before one
+  // that is bound to none. `variant` null says why not: kNoTunnel,
+  // kWrongSource, kMartianSource, kKeyMissing, kKeyUnexpected, kKeyMismatch;
+  // or, with the endpoint that holds the key but does not receive on it now,
+  // what Attach() gave. kMartianSource with an endpoint: it receives from any
+  // host, but no host has that address.
   struct Found {
     const Variant* variant = nullptr;
     const Endpoint* holder = nullptr;  // only without a variant
@@ -43,11 +47,21 @@ class EndpointTable {
   Found Find(const encap::OuterInfo& outer, uint32_t ifindex) const noexcept;
 
   // True when a packet with these addresses and protocol is one that a tunnel
-  // of this host has made: local is its source, remote its destination.
-  bool IsOwnOuter(uint8_t protocol,
-                  const encap::AddressPair& addresses) const noexcept;
+  // of this host has made: local is its source, remote its destination,
+  // `udp_port` its destination port when the protocol is UDP.
+  bool IsOwnOuter(uint8_t protocol, const encap::AddressPair& addresses,
+                  uint16_t udp_port = 0) const noexcept;
+  // False: no tunnel is in UDP, and IsOwnOuter() of a UDP packet is false.
+  bool HasUdp() const noexcept {
+    return in_udp_.load(std::memory_order_relaxed) != 0;  // hint, see bound_
+  }
+
+  // The same by what is sent.
+  const SenderIndex& senders() const { return senders_; }
 
   // ---- writers ----
+
+  SenderIndex& senders(const ConfigSection&) { return senders_; }
 
   // Takes `key` for `owner` without receiving on it yet. nullptr when it is
   // done or `owner` holds the key already; else the endpoint that holds it, and
@@ -86,11 +100,12 @@ class EndpointTable {
   struct PairKey {
     encap::AddressPair addresses;
     uint8_t protocol;
+    uint16_t udp_port;
     friend bool operator==(const PairKey&, const PairKey&) = default;
     template <typename H>
     friend H AbslHashValue(H h, const PairKey& k) {
       return H::combine(std::move(h), k.addresses.local, k.addresses.remote,
-                        k.protocol);
+                        k.protocol, k.udp_port);
     }
   };
   struct PairCount {
@@ -99,15 +114,25 @@ class EndpointTable {
     std::atomic<uint32_t> without_key{0};
   };
 
+  // The entry of `key` on `ifindex`, or on any interface. `key.ifindex` is 0,
+  // and is so again afterwards.
+  const Entry* FindOn(EndpointKey& key, uint32_t ifindex) const noexcept;
+  // Of a key that nobody holds.
   encap::DropReason Explain(const EndpointKey& key) const noexcept;
+  const PairCount* FindPair(const EndpointKey& key) const noexcept;
+  static void Step(std::atomic<uint32_t>& counter, int delta);
   void Count(const EndpointKey& key, int delta);
   void CountPair(const PairKey& pair, bool has_key, int delta);
 
+  SenderIndex senders_;
   HashIndex<EndpointKey, Entry> entries_;
   HashIndex<PairKey, PairCount> pairs_;
   // Entries that are bound to an interface: 0 saves the second find. Relaxed: a
   // worker that reads an old value sees the table as it was before the change.
   std::atomic<uint32_t> bound_{0};
+  // The same: entries that receive from any remote, and entries in UDP.
+  std::atomic<uint32_t> wildcards_{0};
+  std::atomic<uint32_t> in_udp_{0};
 };
 
 }  // namespace tunnel

@@ -27,8 +27,9 @@ void Input::Receive(IncomingPacket& incoming, uint64_t now_ns) noexcept {
   encap::OuterInfo outer;
   // Packet sockets see packets before the kernel's IP input has summed the
   // header.
-  DropReason why =
-      encap::ParseOuter(packet.bytes(), /*verify_header_checksum=*/true, outer);
+  constexpr encap::ParseOptions kOptions{.verify_header_checksum = true,
+                                         .any_udp_port = true};
+  DropReason why = encap::ParseOuter(packet.bytes(), kOptions, outer);
   if (why != DropReason::kNone) return counters_.CountUnmatched(why);
   const EndpointTable::Found found = table_.Find(outer, incoming.ifindex);
   const Variant* variant = found.variant;

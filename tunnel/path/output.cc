@@ -4,6 +4,7 @@
 
 #include "encap/address.h"
 #include "encap/outer_parse.h"
+#include "encap/wire/udp.h"
 #include "tunnel/base/fault.h"
 
 namespace tunnel {
@@ -13,9 +14,15 @@ using encap::DropReason;
 
 constexpr size_t kEthernetHeaderLen = 14;
 
-bool IsTunnelProtocol(uint8_t protocol) noexcept {
-  return protocol == encap::kProtoIpip || protocol == encap::kProtoIpv6 ||
-         protocol == encap::kProtoGre;
+// Destination port of a UDP packet whose UDP header begins at `offset`; 0 for
+// any other packet.
+uint16_t UdpPort(uint8_t protocol, std::span<const uint8_t> ip,
+                 size_t offset) noexcept {
+  if (protocol != encap::kProtoUdp ||
+      ip.size() < offset + encap::ConstUdpHeader::kLen) {
+    return 0;
+  }
+  return encap::ConstUdpHeader(ip.data() + offset).destination_port();
 }
 
 }  // namespace
@@ -115,16 +122,29 @@ bool Output::IsNested(const Variant& variant,
   }
   const uint8_t* p = ip.data();
   if (ip.size() >= 20 && (p[0] >> 4) == 4) {
-    return IsTunnelProtocol(p[9]) &&
-           table_.IsOwnOuter(p[9], {encap::IpAddress::V4(p + 12),
-                                    encap::IpAddress::V4(p + 16)});
+    const size_t header_len = (p[0] & 15) * size_t{4};
+    const uint16_t port = UdpPort(p[9], ip, header_len);
+    return MayBeTunnel(p[9], port) &&
+           table_.IsOwnOuter(
+               p[9],
+               {encap::IpAddress::V4(p + 12), encap::IpAddress::V4(p + 16)},
+               port);
   }
   if (ip.size() >= 40 && (p[0] >> 4) == 6) {
-    return IsTunnelProtocol(p[6]) &&
-           table_.IsOwnOuter(p[6], {encap::IpAddress::V6(p + 8),
-                                    encap::IpAddress::V6(p + 24)});
+    const uint16_t port = UdpPort(p[6], ip, 40);
+    return MayBeTunnel(p[6], port) &&
+           table_.IsOwnOuter(
+               p[6],
+               {encap::IpAddress::V6(p + 8), encap::IpAddress::V6(p + 24)},
+               port);
   }
   return false;
+}
+
+bool Output::MayBeTunnel(uint8_t protocol, uint16_t udp_port) const noexcept {
+  if (udp_port != 0) return table_.HasUdp();
+  return protocol == encap::kProtoIpip || protocol == encap::kProtoIpv6 ||
+         protocol == encap::kProtoGre;
 }
 
 }  // namespace tunnel

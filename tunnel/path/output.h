@@ -46,6 +46,8 @@ class Output {
   void Drop(const Variant& variant, size_t count) noexcept;
   bool IsNested(const Variant& variant,
                 const encap::PacketBuffer& packet) const noexcept;
+  // `udp_port` is 0 for all but UDP.
+  bool MayBeTunnel(uint8_t protocol, uint16_t udp_port) const noexcept;
 
   const size_t worker_;
   const EndpointTable& table_;

@@ -6,12 +6,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "encap/outer_parse.h"
+#include "tunnel/base/log.h"
 #include "tunnel/base/status_macros.h"
 #include "tunnel/base/unique_fd.h"
 #include "tunnel/underlay/error_receiver.h"
 #include "tunnel/underlay/packet_receiver.h"
 #include "tunnel/underlay/raw_sender.h"
 #include "tunnel/underlay/socket_options.h"
+#include "tunnel/underlay/tunnel_filter.h"
 
 namespace tunnel {
 namespace {
@@ -39,7 +41,7 @@ class LinuxTransport : public Transport {
  public:
   LinuxTransport(std::shared_ptr<const Guards> guards,
                  std::unique_ptr<RawSender> sender,
-                 std::vector<std::unique_ptr<PacketReceiver>> receivers,
+                 std::vector<std::shared_ptr<PacketReceiver>> receivers,
                  std::vector<std::unique_ptr<ErrorReceiver>> errors)
       : guards_(std::move(guards)),
         sender_(std::move(sender)),
@@ -79,7 +81,7 @@ class LinuxTransport : public Transport {
  private:
   const std::shared_ptr<const Guards> guards_;
   const std::unique_ptr<RawSender> sender_;
-  const std::vector<std::unique_ptr<PacketReceiver>> receivers_;
+  const std::vector<std::shared_ptr<PacketReceiver>> receivers_;
   const std::vector<std::unique_ptr<ErrorReceiver>> errors_;
 };
 
@@ -105,14 +107,18 @@ LinuxTransportFactory::Open(size_t workers) {
   RETURN_IF_ERROR(AddGuards(AF_INET, *guards));
   if (has_v6) RETURN_IF_ERROR(AddGuards(AF_INET6, *guards));
 
-  using Group = std::vector<std::unique_ptr<PacketReceiver>>;
+  using Group = std::vector<std::shared_ptr<PacketReceiver>>;
   ASSIGN_OR_RETURN(Group v4,
-                   PacketReceiver::OpenGroup(encap::IpFamily::kV4, workers));
+                   PacketReceiver::OpenGroup(encap::IpFamily::kV4, workers,
+                                             Filter(encap::IpFamily::kV4)));
   Group v6;
   if (has_v6) {
     ASSIGN_OR_RETURN(v6,
-                     PacketReceiver::OpenGroup(encap::IpFamily::kV6, workers));
+                     PacketReceiver::OpenGroup(encap::IpFamily::kV6, workers,
+                                               Filter(encap::IpFamily::kV6)));
   }
+  v4_.assign(v4.begin(), v4.end());
+  v6_.assign(v6.begin(), v6.end());
 
   // All go to the first worker.
   ASSIGN_OR_RETURN(std::vector<std::unique_ptr<ErrorReceiver>> errors,
@@ -129,6 +135,40 @@ LinuxTransportFactory::Open(size_t workers) {
         std::exchange(errors, {})));
   }
   return transports;
+}
+
+std::vector<sock_filter> LinuxTransportFactory::Filter(
+    encap::IpFamily family) const {
+  const std::vector<uint16_t> ports = udp_ports_.Of(family);
+  return family == encap::IpFamily::kV4 ? TunnelFilterV4(ports)
+                                        : TunnelFilterV6(ports);
+}
+
+absl::Status LinuxTransportFactory::SetFilters(encap::IpFamily family) {
+  const std::vector<sock_filter> filter = Filter(family);
+  for (const auto& weak : family == encap::IpFamily::kV4 ? v4_ : v6_) {
+    // A worker that has ended needs no filter.
+    if (const auto receiver = weak.lock())
+      RETURN_IF_ERROR(receiver->SetFilter(filter));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LinuxTransportFactory::TakeUdpPort(const UdpReceivePort& port) {
+  ASSIGN_OR_RETURN(const bool fresh, udp_ports_.Take(port));
+  if (!fresh) return absl::OkStatus();
+  const absl::Status status = SetFilters(port.family);
+  if (!status.ok()) DropUdpPort(port);
+  return status;
+}
+
+void LinuxTransportFactory::DropUdpPort(const UdpReceivePort& port) noexcept {
+  if (!udp_ports_.Drop(port)) return;
+  if (const absl::Status status = SetFilters(port.family); !status.ok()) {
+    LogWarning("packets for a UDP port that is no longer used are taken still",
+               {{"port", absl::StrCat(port.port)},
+                {"cause", std::string(status.message())}});
+  }
 }
 
 }  // namespace tunnel

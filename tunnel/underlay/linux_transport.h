@@ -3,16 +3,21 @@
 // unreachable".
 //
 // Descriptors: for each worker two raw and two packet sockets; six guards and
-// two ICMP sockets for all of them; half of that without IPv6.
+// two ICMP sockets for all of them; half of that without IPv6. One more for
+// each UDP port and IP version.
 
 #ifndef TUNNEL_UNDERLAY_LINUX_TRANSPORT_H_
 #define TUNNEL_UNDERLAY_LINUX_TRANSPORT_H_
+
+#include <linux/filter.h>
 
 #include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "tunnel/underlay/packet_receiver.h"
 #include "tunnel/underlay/transport.h"
+#include "tunnel/underlay/udp_ports.h"
 
 namespace tunnel {
 
@@ -23,6 +28,19 @@ class LinuxTransportFactory : public TransportFactory {
   // All sockets belong to the network namespace of the calling thread.
   absl::StatusOr<std::vector<std::unique_ptr<Transport>>> Open(
       size_t workers) override;
+  absl::Status TakeUdpPort(const UdpReceivePort& port) override;
+  void DropUdpPort(const UdpReceivePort& port) noexcept override;
+
+ private:
+  using Receivers = std::vector<std::weak_ptr<PacketReceiver>>;
+
+  std::vector<sock_filter> Filter(encap::IpFamily family) const;
+  // Has the receivers of `family` take the ports in use, and no others.
+  absl::Status SetFilters(encap::IpFamily family);
+
+  UdpPorts udp_ports_;
+  Receivers v4_;
+  Receivers v6_;
 };
 
 }  // namespace tunnel

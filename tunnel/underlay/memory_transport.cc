@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -173,6 +174,32 @@ class MemoryTransportFactory::Wire {
     peer_ = std::move(peer);
   }
 
+  absl::Status TakeUdpPort(const UdpReceivePort& port) {
+    MutexLock lock(mu_);
+    const auto it = udp_ports_.find(port);
+    if (it == udp_ports_.end() && !udp_status_.ok()) return udp_status_;
+    ++udp_ports_[port];
+    return absl::OkStatus();
+  }
+
+  void DropUdpPort(const UdpReceivePort& port) {
+    MutexLock lock(mu_);
+    const auto it = udp_ports_.find(port);
+    if (it != udp_ports_.end() && --it->second == 0) udp_ports_.erase(it);
+  }
+
+  void FailUdpPorts(absl::Status status) {
+    MutexLock lock(mu_);
+    udp_status_ = std::move(status);
+  }
+
+  std::vector<UdpReceivePort> udp_ports() {
+    MutexLock lock(mu_);
+    std::vector<UdpReceivePort> ports;
+    for (const auto& [port, count] : udp_ports_) ports.push_back(port);
+    return ports;
+  }
+
   void FailSends(size_t n, encap::DropReason reason) {
     MutexLock lock(mu_);
     failing_ = n;
@@ -188,6 +215,8 @@ class MemoryTransportFactory::Wire {
   Mutex mu_;
   std::vector<std::shared_ptr<Queue>> queues_ ABSL_GUARDED_BY(mu_);
   absl::Status open_status_ ABSL_GUARDED_BY(mu_);
+  absl::Status udp_status_ ABSL_GUARDED_BY(mu_);
+  std::map<UdpReceivePort, size_t> udp_ports_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const Sink> sink_ ABSL_GUARDED_BY(mu_);
   std::weak_ptr<Wire> peer_ ABSL_GUARDED_BY(mu_);
   size_t failing_ ABSL_GUARDED_BY(mu_) = 0;
@@ -254,6 +283,18 @@ MemoryTransportFactory::Open(size_t workers) {
 
 void MemoryTransportFactory::FailOpen(absl::Status status) {
   wire_->FailOpen(std::move(status));
+}
+absl::Status MemoryTransportFactory::TakeUdpPort(const UdpReceivePort& port) {
+  return wire_->TakeUdpPort(port);
+}
+void MemoryTransportFactory::DropUdpPort(const UdpReceivePort& port) noexcept {
+  wire_->DropUdpPort(port);
+}
+void MemoryTransportFactory::FailUdpPorts(absl::Status status) {
+  wire_->FailUdpPorts(std::move(status));
+}
+std::vector<UdpReceivePort> MemoryTransportFactory::udp_ports() const {
+  return wire_->udp_ports();
 }
 void MemoryTransportFactory::SetSink(Sink sink) {
   wire_->SetSink(std::move(sink));

@@ -43,8 +43,18 @@ class MemoryTransportFactory : public TransportFactory {
   absl::StatusOr<std::vector<std::unique_ptr<Transport>>> Open(
       size_t workers) override;
 
+  absl::Status TakeUdpPort(const UdpReceivePort& port) override;
+  void DropUdpPort(const UdpReceivePort& port) noexcept override;
+
   // The next Open() fails with `status`.
   void FailOpen(absl::Status status);
+
+  // Every TakeUdpPort() of a port that is not in use yet fails with `status`,
+  // until it is OK.
+  void FailUdpPorts(absl::Status status);
+
+  // In use, ascending. Packets for other ports are delivered all the same.
+  std::vector<UdpReceivePort> udp_ports() const;
 
   void SetSink(Sink sink);
 

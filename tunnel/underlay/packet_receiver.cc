@@ -13,7 +13,6 @@
 #include "absl/strings/str_cat.h"
 #include "tunnel/base/status_macros.h"
 #include "tunnel/underlay/socket_options.h"
-#include "tunnel/underlay/tunnel_filter.h"
 #include "tunnel/underlay/vnet_translate.h"
 
 namespace tunnel {
@@ -108,25 +107,28 @@ void PacketReceiver::Buffers::Rearm(size_t n) noexcept {
   }
 }
 
-absl::StatusOr<std::vector<std::unique_ptr<PacketReceiver>>>
-PacketReceiver::OpenGroup(encap::IpFamily family, size_t workers) {
+absl::StatusOr<std::vector<std::shared_ptr<PacketReceiver>>>
+PacketReceiver::OpenGroup(encap::IpFamily family, size_t workers,
+                          std::span<const sock_filter> filter) {
   const bool v4 = family == encap::IpFamily::kV4;
-  std::vector<std::unique_ptr<PacketReceiver>> group;
+  std::vector<std::shared_ptr<PacketReceiver>> group;
   int id = 0;
   for (size_t i = 0; i < workers; ++i) {
     ASSIGN_OR_RETURN(UniqueFd fd, OpenMember(v4 ? ETH_P_IP : ETH_P_IPV6));
     RETURN_IF_ERROR(JoinFanout(fd.get(), i == 0, id));
     group.push_back(
-        std::unique_ptr<PacketReceiver>(new PacketReceiver(std::move(fd))));
+        std::shared_ptr<PacketReceiver>(new PacketReceiver(std::move(fd))));
   }
   // A socket that is bound and not yet in the group would see every packet, so
   // the filters open only when all are in.
   for (const auto& receiver : group) {
-    RETURN_IF_ERROR(AttachFilter(receiver->fd(),
-                                 v4 ? TunnelFilterV4() : TunnelFilterV6(),
-                                 "packet filter"));
+    RETURN_IF_ERROR(receiver->SetFilter(filter));
   }
   return group;
+}
+
+absl::Status PacketReceiver::SetFilter(std::span<const sock_filter> filter) {
+  return AttachFilter(fd_.get(), filter, "packet filter");
 }
 
 PacketReceiver::PacketReceiver(UniqueFd fd)

@@ -7,6 +7,8 @@
 #ifndef TUNNEL_UNDERLAY_PACKET_RECEIVER_H_
 #define TUNNEL_UNDERLAY_PACKET_RECEIVER_H_
 
+#include <linux/filter.h>
+
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -24,10 +26,16 @@ class PacketReceiver {
   // One receiver for each of `workers`. They see a packet once among them, in a
   // fanout group of their own by the hash of the (inner) flow; outer IPv4
   // fragments are put together, IPv6 ones arrive as they are. `family` is kV4
-  // or kV6. Errors: MISSING_CAPABILITY, FD_LIMIT, KERNEL_FEATURE_MISSING.
-  static absl::StatusOr<std::vector<std::unique_ptr<PacketReceiver>>> OpenGroup(
-      encap::IpFamily family, size_t workers);
+  // or kV6, and `filter` chooses among its packets. Errors: MISSING_CAPABILITY,
+  // FD_LIMIT, KERNEL_FEATURE_MISSING.
+  static absl::StatusOr<std::vector<std::shared_ptr<PacketReceiver>>> OpenGroup(
+      encap::IpFamily family, size_t workers,
+      std::span<const sock_filter> filter);
   ~PacketReceiver();
+
+  // Takes what `filter` takes from now on. Any thread, also beside
+  // ReceiveBatch().
+  absl::Status SetFilter(std::span<const sock_filter> filter);
 
   int fd() const { return fd_.get(); }
 

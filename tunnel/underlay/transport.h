@@ -7,12 +7,14 @@
 #ifndef TUNNEL_UNDERLAY_TRANSPORT_H_
 #define TUNNEL_UNDERLAY_TRANSPORT_H_
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "encap/address.h"
 #include "encap/drop_reason.h"
@@ -84,6 +86,16 @@ class Transport {
   virtual uint64_t receive_drops() noexcept = 0;
 };
 
+// A port that tunnels in UDP receive on, at every address of this host.
+struct UdpReceivePort {
+  encap::IpFamily family = encap::IpFamily::kNone;
+  uint16_t port = 0;  // host order
+
+  friend auto operator<=>(const UdpReceivePort&,
+                          const UdpReceivePort&) = default;
+};
+
+// A wire for every worker. Calls are serialised by the caller.
 class TransportFactory {
  public:
   virtual ~TransportFactory() = default;
@@ -91,6 +103,14 @@ class TransportFactory {
   // flow. Errors: MISSING_CAPABILITY, FD_LIMIT, KERNEL_FEATURE_MISSING.
   virtual absl::StatusOr<std::vector<std::unique_ptr<Transport>>> Open(
       size_t workers) = 0;
+
+  // From now on the transports receive what comes for `port`, and no other
+  // program can. Each TakeUdpPort() that was OK wants one DropUdpPort(); UDP
+  // ends with the last of them. Errors: UDP_PORT_IN_USE (by another program),
+  // UDP_PORT_LIMIT, FD_LIMIT, KERNEL_FEATURE_MISSING (no IPv6); nothing has
+  // changed then.
+  virtual absl::Status TakeUdpPort(const UdpReceivePort& port) = 0;
+  virtual void DropUdpPort(const UdpReceivePort& port) noexcept = 0;
 };
 
 }  // namespace tunnel

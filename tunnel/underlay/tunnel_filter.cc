@@ -3,8 +3,10 @@
 #include <linux/if_packet.h>
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "encap/outer_parse.h"
+#include "encap/wire/udp.h"
 
 namespace tunnel {
 namespace {
@@ -22,8 +24,19 @@ constexpr uint32_t kRouting = 43;
 constexpr uint32_t kFragment = 44;
 constexpr uint32_t kDestinationOptions = 60;
 
+constexpr uint32_t kOffsetBits = 0xfff8;  // of a fragment header
+constexpr uint32_t kIpv6Len = 40;         // bytes
+constexpr uint32_t kDestinationPort = 2;  // from the UDP header
+
 constexpr sock_filter LoadByte(uint32_t at) {
   return BPF_STMT(BPF_LD | BPF_B | BPF_ABS, at);
+}
+constexpr sock_filter LoadHalf(uint32_t at) {
+  return BPF_STMT(BPF_LD | BPF_H | BPF_ABS, at);
+}
+// X bytes behind `at`.
+constexpr sock_filter LoadHalfBehind(uint32_t at) {
+  return BPF_STMT(BPF_LD | BPF_H | BPF_IND, at);
 }
 constexpr sock_filter LoadWord(uint32_t at) {
   return BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at);
@@ -32,44 +45,27 @@ constexpr sock_filter LoadWord(uint32_t at) {
 constexpr sock_filter IfEqual(uint32_t value, uint8_t yes, uint8_t no) {
   return BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, yes, no);
 }
+constexpr sock_filter IfAnyBit(uint32_t bits, uint8_t yes, uint8_t no) {
+  return BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, yes, no);
+}
 constexpr sock_filter Return(uint32_t bytes) {
   return BPF_STMT(BPF_RET | BPF_K, bytes);
 }
 
-constexpr sock_filter kV4[] = {
-    LoadWord(kPacketType),
-    IfEqual(PACKET_HOST, 0, 4),
-    LoadByte(Network(9)),  // protocol
-    IfEqual(encap::kProtoGre, 3, 0),
-    IfEqual(encap::kProtoIpip, 2, 0),
-    IfEqual(encap::kProtoIpv6, 1, 0),
-    Return(0),
-    Return(kWholePacket),
-};
+using Program = std::vector<sock_filter>;
 
-constexpr sock_filter kV6[] = {
-    LoadWord(kPacketType),
-    IfEqual(PACKET_HOST, 0, 15),
-    LoadByte(Network(6)),  // next header
-    IfEqual(encap::kProtoGre, 14, 0),
-    IfEqual(encap::kProtoIpip, 13, 0),
-    IfEqual(encap::kProtoIpv6, 12, 0),
-    IfEqual(kHopByHop, 3, 0),
-    IfEqual(kRouting, 2, 0),
-    IfEqual(kFragment, 1, 0),
-    IfEqual(kDestinationOptions, 0, 7),
-    LoadByte(Network(40)),  // next header of the extension header
-    IfEqual(encap::kProtoGre, 6, 0),
-    IfEqual(encap::kProtoIpip, 5, 0),
-    IfEqual(encap::kProtoIpv6, 4, 0),
-    IfEqual(kRouting, 3, 0),
-    IfEqual(kFragment, 2, 0),
-    IfEqual(kDestinationOptions, 1, 0),
-    Return(0),
-    Return(kWholePacket),
-};
+void Append(Program& program, std::initializer_list<sock_filter> more) {
+  program.insert(program.end(), more);
+}
 
-constexpr uint32_t kUdp = 17;
+// The end of a program: A is a UDP destination port.
+void AppendPorts(Program& program, std::span<const uint16_t> ports) {
+  for (const uint16_t port : ports) {
+    Append(program, {IfEqual(port, 0, 1), Return(kWholePacket)});
+  }
+  Append(program, {Return(0)});
+}
+
 constexpr uint32_t kIcmpHeader = 8;  // bytes
 
 // A raw IPv4 socket sees the IP header, of any length, then ICMP and the quote.
@@ -79,7 +75,7 @@ constexpr sock_filter kErrorV4[] = {
     IfEqual(encap::kProtoGre, 4, 0),
     IfEqual(encap::kProtoIpip, 3, 0),
     IfEqual(encap::kProtoIpv6, 2, 0),
-    IfEqual(kUdp, 1, 0),
+    IfEqual(encap::kProtoUdp, 1, 0),
     Return(0),
     Return(kWholePacket),
 };
@@ -90,7 +86,7 @@ constexpr sock_filter kErrorV6[] = {
     IfEqual(encap::kProtoGre, 13, 0),
     IfEqual(encap::kProtoIpip, 12, 0),
     IfEqual(encap::kProtoIpv6, 11, 0),
-    IfEqual(kUdp, 10, 0),
+    IfEqual(encap::kProtoUdp, 10, 0),
     IfEqual(kHopByHop, 3, 0),
     IfEqual(kRouting, 2, 0),
     IfEqual(kFragment, 1, 0),
@@ -99,7 +95,7 @@ constexpr sock_filter kErrorV6[] = {
     IfEqual(encap::kProtoGre, 4, 0),
     IfEqual(encap::kProtoIpip, 3, 0),
     IfEqual(encap::kProtoIpv6, 2, 0),
-    IfEqual(kUdp, 1, 0),
+    IfEqual(encap::kProtoUdp, 1, 0),
     Return(0),
     Return(kWholePacket),
 };
@@ -108,7 +104,68 @@ constexpr sock_filter kErrorV6[] = {
 
 std::span<const sock_filter> ErrorFilterV4() { return kErrorV4; }
 std::span<const sock_filter> ErrorFilterV6() { return kErrorV6; }
-std::span<const sock_filter> TunnelFilterV4() { return kV4; }
-std::span<const sock_filter> TunnelFilterV6() { return kV6; }
+
+std::vector<sock_filter> TunnelFilterV4(std::span<const uint16_t> udp_ports) {
+  Program program = {
+      LoadWord(kPacketType),
+      IfEqual(PACKET_HOST, 0, 5),
+      LoadByte(Network(9)),  // protocol
+      IfEqual(encap::kProtoGre, 4, 0),
+      IfEqual(encap::kProtoIpip, 3, 0),
+      IfEqual(encap::kProtoIpv6, 2, 0),
+      IfEqual(encap::kProtoUdp, 2, 0),
+      Return(0),
+      Return(kWholePacket),
+      // A fragment has been put together, or names no port.
+      LoadHalf(Network(6)),
+      IfAnyBit(0x1fff, 0, 1),
+      Return(0),
+      BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, Network(0)),  // X: header length
+      LoadHalfBehind(Network(kDestinationPort)),
+  };
+  AppendPorts(program, udp_ports);
+  return program;
+}
+
+std::vector<sock_filter> TunnelFilterV6(std::span<const uint16_t> udp_ports) {
+  Program program = {
+      LoadWord(kPacketType),
+      IfEqual(PACKET_HOST, 0, 17),
+      LoadByte(Network(6)),  // next header
+      IfEqual(encap::kProtoGre, 16, 0),
+      IfEqual(encap::kProtoIpip, 15, 0),
+      IfEqual(encap::kProtoIpv6, 14, 0),
+      IfEqual(encap::kProtoUdp, 23, 0),
+      IfEqual(kHopByHop, 3, 0),
+      IfEqual(kRouting, 2, 0),
+      IfEqual(kFragment, 1, 0),
+      IfEqual(kDestinationOptions, 0, 8),
+      LoadByte(Network(kIpv6Len)),  // next header of the extension header
+      IfEqual(encap::kProtoGre, 7, 0),
+      IfEqual(encap::kProtoIpip, 6, 0),
+      IfEqual(encap::kProtoIpv6, 5, 0),
+      IfEqual(encap::kProtoUdp, 5, 0),
+      IfEqual(kRouting, 3, 0),
+      IfEqual(kFragment, 2, 0),
+      IfEqual(kDestinationOptions, 1, 0),
+      Return(0),
+      Return(kWholePacket),
+      // UDP behind an extension header of 8 * (1 + its length field) bytes.
+      LoadByte(Network(6)),
+      IfEqual(kFragment, 0, 3),
+      LoadHalf(Network(kIpv6Len + 2)),
+      IfAnyBit(kOffsetBits, 0, 1),
+      Return(0),
+      LoadByte(Network(kIpv6Len + 1)),
+      BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, 1),
+      BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 3),
+      BPF_JUMP(BPF_JMP | BPF_JA, 1, 0, 0),
+      BPF_STMT(BPF_LD | BPF_IMM, 0),  // UDP behind the IPv6 header
+      BPF_STMT(BPF_MISC | BPF_TAX, 0),
+      LoadHalfBehind(Network(kIpv6Len + kDestinationPort)),
+  };
+  AppendPorts(program, udp_ports);
+  return program;
+}
 
 }  // namespace tunnel

@@ -5,17 +5,21 @@
 
 #include <linux/filter.h>
 
+#include <cstdint>
 #include <span>
+#include <vector>
 
 namespace tunnel {
 
 // For packet sockets. Take packets addressed to this host (PACKET_HOST) of
-// protocol 47, 4 or 41, whole. Independent of the link header.
-std::span<const sock_filter> TunnelFilterV4();
+// protocol 47, 4 or 41, and of UDP to one of `udp_ports`, whole. Independent of
+// the link header. At most 1,000 ports.
+std::vector<sock_filter> TunnelFilterV4(std::span<const uint16_t> udp_ports);
 // As above; also when one IPv6 extension header (hop-by-hop, routing, fragment,
 // destination options) stands in between, and when a second one follows it,
-// whatever is behind that.
-std::span<const sock_filter> TunnelFilterV6();
+// whatever is behind that. A fragment of UDP that is not the first names no
+// port and is not taken.
+std::vector<sock_filter> TunnelFilterV6(std::span<const uint16_t> udp_ports);
 
 // For raw ICMP sockets. Take messages that quote a packet of protocol 47, 4, 41
 // or 17; over IPv6 also when one extension header stands in between. The kind
