@@ -46,8 +46,9 @@ struct OuterError {
   uint8_t protocol = 0;     // behind the IPv6 extension headers
   uint32_t packet_len = 0;  // of the whole packet, as its header says, bytes
   uint16_t ip_len = 0;      // IP header with extension headers, bytes
-  // What is quoted behind the IP header. Empty for a fragment that is not the
-  // first. Points into the bytes that were parsed.
+  bool later_fragment = false;  // a fragment that is not the first
+  // What is quoted behind the IP header; empty for a later fragment. Points
+  // into the bytes that were parsed.
   std::span<const uint8_t> upper;
   // The quoted Tunnel Encapsulation Limit that a Parameter Problem points to.
   std::optional<uint8_t> pointed_limit;
