@@ -1,13 +1,16 @@
 #include "ctl/convert.h"
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "ctl/convert_enums.h"
 #include "ctl/wire_time.h"
 
 namespace tunnel::ctl {
@@ -15,46 +18,9 @@ namespace {
 
 constexpr uint32_t kDefaultTtl = 64;
 
-std::optional<encap::Mode> ModeFromProto(v1::Mode mode) {
-  switch (mode) {
-    case v1::GIF:
-      return encap::Mode::kGif;
-    case v1::IPIP:
-      return encap::Mode::kIpip;
-    case v1::SIT:
-      return encap::Mode::kSit;
-    case v1::IP6IP6:
-      return encap::Mode::kIp6ip6;
-    case v1::GRE:
-      return encap::Mode::kGre;
-    case v1::GRETAP:
-      return encap::Mode::kGretap;
-    default:
-      return std::nullopt;
-  }
-}
-
-v1::Mode ModeToProto(encap::Mode mode) {
-  switch (mode) {
-    case encap::Mode::kGif:
-      return v1::GIF;
-    case encap::Mode::kIpip:
-      return v1::IPIP;
-    case encap::Mode::kSit:
-      return v1::SIT;
-    case encap::Mode::kIp6ip6:
-      return v1::IP6IP6;
-    case encap::Mode::kGre:
-      return v1::GRE;
-    case encap::Mode::kGretap:
-      return v1::GRETAP;
-  }
-  return v1::MODE_UNSPECIFIED;
-}
-
 void ReadMode(const v1::Tunnel& tunnel, EndpointConfig& config,
               Faults& faults) {
-  const std::optional<encap::Mode> mode = ModeFromProto(tunnel.mode());
+  const std::optional<encap::Mode> mode = FromProto(tunnel.mode());
   if (mode) {
     config.encap.mode = *mode;
     return;
@@ -93,6 +59,40 @@ void ReadLocal(const std::string& text, EndpointConfig& config,
     faults.AddInvalid("local", "\"dev:\" names no interface; want dev:IFACE");
 }
 
+// The family that "any" names: that of a local address.
+encap::IpFamily FamilyOfAny(const std::string& text,
+                            const EndpointConfig& config) {
+  if (text == "any4") return encap::IpFamily::kV4;
+  if (text == "any6") return encap::IpFamily::kV6;
+  return config.encap.local.family();
+}
+
+// "any", "any4", "any6", or an address.
+void ReadRemote(const std::string& text, EndpointConfig& config,
+                Faults& faults) {
+  static constexpr uint8_t kUnspecified[16] = {};
+  encap::IpAddress& remote = config.encap.remote;
+  if (text != "any" && text != "any4" && text != "any6") {
+    ReadAddress("remote", text, remote, faults);
+    if (!encap::IsWildcard(remote)) return;
+    faults.AddInvalid("remote",
+                      absl::StrCat(text,
+                                   " is the unspecified address; want a "
+                                   "unicast address, or any to receive "
+                                   "from every source"));
+    return;
+  }
+  if (text == "any" && !config.local_device.empty()) {
+    faults.AddInvalid("remote",
+                      absl::StrCat("any with local ", LocalText(config),
+                                   " names no family; want any4 or "
+                                   "any6"));
+  }
+  remote = FamilyOfAny(text, config) == encap::IpFamily::kV6
+               ? encap::IpAddress::V6(kUnspecified)
+               : encap::IpAddress::V4(kUnspecified);
+}
+
 void ReadKeys(const v1::Tunnel& tunnel, EndpointConfig& config) {
   if (tunnel.has_key()) {
     config.encap.input_key = tunnel.key();
@@ -127,35 +127,28 @@ void ReadTtlAndTos(const v1::Tunnel& tunnel, EndpointConfig& config,
   config.encap.tos = static_cast<uint8_t>(tunnel.tos());
 }
 
+// Absent leaves `out` as it is, at the default.
+template <typename Proto, typename Core>
+void ReadEnum(absl::string_view field, Proto value, absl::string_view wanted,
+              Core& out, Faults& faults) {
+  if (value == static_cast<Proto>(0)) return;
+  if (const std::optional<Core> known = FromProto(value)) {
+    out = *known;
+    return;
+  }
+  faults.AddInvalid(field,
+                    absl::StrCat(static_cast<int>(value), "; want ", wanted));
+}
+
 void ReadEnums(const v1::Tunnel& tunnel, EndpointConfig& config,
                Faults& faults) {
-  switch (tunnel.df()) {
-    case v1::DF_UNSPECIFIED:
-    case v1::DF_ON:
-      config.encap.df = encap::DfPolicy::kOn;
-      break;
-    case v1::DF_OFF:
-      config.encap.df = encap::DfPolicy::kOff;
-      break;
-    case v1::DF_INHERIT:
-      config.encap.df = encap::DfPolicy::kInherit;
-      break;
-    default:
-      faults.AddInvalid("df", absl::StrCat(static_cast<int>(tunnel.df()),
-                                           "; want on, off or inherit"));
-  }
-  switch (tunnel.ecn()) {
-    case v1::ECN_UNSPECIFIED:
-    case v1::ECN_NORMAL:
-      config.encap.ecn = encap::EcnMode::kNormal;
-      break;
-    case v1::ECN_COMPAT:
-      config.encap.ecn = encap::EcnMode::kCompat;
-      break;
-    default:
-      faults.AddInvalid("ecn", absl::StrCat(static_cast<int>(tunnel.ecn()),
-                                            "; want normal or compat"));
-  }
+  encap::EncapConfig& encap = config.encap;
+  ReadEnum("df", tunnel.df(), "on, off or inherit", encap.df, faults);
+  ReadEnum("ecn", tunnel.ecn(), "normal or compat", encap.ecn, faults);
+  ReadEnum("transport", tunnel.transport(), "ip or udp", encap.transport,
+           faults);
+  ReadEnum("fragment", tunnel.fragment(), "inner, outer or none",
+           encap.fragment, faults);
   switch (tunnel.admin_state()) {
     case v1::ADMIN_STATE_UNSPECIFIED:
     case v1::ADMIN_UP:
@@ -171,21 +164,57 @@ void ReadEnums(const v1::Tunnel& tunnel, EndpointConfig& config,
   }
 }
 
-void ReadPrefixes(const v1::Tunnel& tunnel, EndpointConfig& config,
-                  Faults& faults) {
-  for (int i = 0; i < tunnel.addresses_size(); ++i) {
-    const std::string& text = tunnel.addresses(i);
-    if (const auto prefix = encap::IpPrefix::Parse(text)) {
-      config.addresses.push_back(*prefix);
-    } else {
-      config.addresses.emplace_back();  // keeps the indices of those behind
-      faults.AddInvalid(
-          absl::StrCat("addresses[", i, "]"),
-          absl::StrCat("\"", absl::CHexEscape(text),
-                       "\" is not an address with prefix length, like "
-                       "10.9.0.1/30"));
-    }
+// A number of the schema as one of a smaller type.
+template <typename Number>
+Number ReadSmall(absl::string_view field, uint32_t value,
+                 absl::string_view wanted, Faults& faults) {
+  if (value <= std::numeric_limits<Number>::max()) {
+    return static_cast<Number>(value);
   }
+  faults.AddInvalid(field, absl::StrCat(value, "; want ", wanted));
+  return 0;
+}
+
+void ReadNumbers(const v1::Tunnel& tunnel, encap::EncapConfig& encap,
+                 Faults& faults) {
+  encap.udp_port =
+      ReadSmall<uint16_t>("udp_port", tunnel.udp_port(),
+                          "1 to 65535, or 0 for the default", faults);
+  encap.udp_source_port =
+      ReadSmall<uint16_t>("udp_source_port", tunnel.udp_source_port(),
+                          "1 to 65535, or 0 for auto", faults);
+  encap.udp_zero_checksum = tunnel.udp_zero_checksum();
+  if (tunnel.has_encap_limit()) {
+    encap.encap_limit = ReadSmall<uint8_t>("encap_limit", tunnel.encap_limit(),
+                                           "0 to 255, or none", faults);
+  }
+  if (tunnel.has_mss_clamp()) {
+    encap.mss_clamp =
+        ReadSmall<uint16_t>("mss_clamp", tunnel.mss_clamp(),
+                            "536 to 65495, 0 for auto, or off", faults);
+  }
+}
+
+using Texts = google::protobuf::RepeatedPtrField<std::string>;
+
+void ReadPrefixes(absl::string_view field, const Texts& texts,
+                  absl::string_view example, std::vector<encap::IpPrefix>& out,
+                  Faults& faults) {
+  for (int i = 0; i < texts.size(); ++i) {
+    // A bad one too, to keep the indices of those behind.
+    const auto prefix = encap::IpPrefix::Parse(texts[i]);
+    out.push_back(prefix.value_or(encap::IpPrefix()));
+    if (prefix) continue;
+    faults.AddInvalid(
+        absl::StrCat(field, "[", i, "]"),
+        absl::StrCat("\"", absl::CHexEscape(texts[i]),
+                     "\" is not an address with prefix length, like ",
+                     example));
+  }
+}
+
+void WritePrefixes(const std::vector<encap::IpPrefix>& prefixes, Texts& out) {
+  for (const encap::IpPrefix& prefix : prefixes) *out.Add() = prefix.ToString();
 }
 
 void WriteKeys(const encap::EncapConfig& encap, v1::Tunnel& out) {
@@ -197,34 +226,15 @@ void WriteKeys(const encap::EncapConfig& encap, v1::Tunnel& out) {
   if (encap.output_key) out.set_output_key(*encap.output_key);
 }
 
-v1::DfPolicy DfToProto(encap::DfPolicy df) {
-  switch (df) {
-    case encap::DfPolicy::kOn:
-      return v1::DF_ON;
-    case encap::DfPolicy::kOff:
-      return v1::DF_OFF;
-    case encap::DfPolicy::kInherit:
-      return v1::DF_INHERIT;
-  }
-  return v1::DF_UNSPECIFIED;
-}
-
-v1::OperState OperStateToProto(OperState state) {
-  switch (state) {
-    case OperState::kUp:
-      return v1::OPER_UP;
-    case OperState::kDown:
-      return v1::OPER_DOWN;
-    case OperState::kPaused:
-      return v1::OPER_PAUSED;
-    case OperState::kDetached:
-      return v1::OPER_DETACHED;
-    case OperState::kFailed:
-      return v1::OPER_FAILED;
-    case OperState::kLoop:
-      return v1::OPER_LOOP;
-  }
-  return v1::OPER_STATE_UNSPECIFIED;
+void WriteLaterFields(const encap::EncapConfig& encap, v1::Tunnel& out) {
+  if (encap.encap_limit) out.set_encap_limit(*encap.encap_limit);
+  out.set_transport(ToProto(encap.transport));
+  out.set_udp_port(encap.udp_port);
+  out.set_udp_source_port(encap.udp_source_port);
+  out.set_udp_zero_checksum(encap.udp_zero_checksum);
+  out.set_fragment(ToProto(encap.fragment));
+  WritePrefixes(encap.allowed_sources, *out.mutable_allowed_ips());
+  if (encap.mss_clamp) out.set_mss_clamp(*encap.mss_clamp);
 }
 
 }  // namespace
@@ -234,7 +244,7 @@ EndpointConfig ConfigFromProto(const v1::Tunnel& tunnel, Faults& faults) {
   config.name = tunnel.name();
   ReadMode(tunnel, config, faults);
   ReadLocal(tunnel.local(), config, faults);
-  ReadAddress("remote", tunnel.remote(), config.encap.remote, faults);
+  ReadRemote(tunnel.remote(), config, faults);
   ReadKeys(tunnel, config);
   config.encap.checksum = tunnel.checksum();
   config.encap.sequence = tunnel.sequence();
@@ -243,9 +253,13 @@ EndpointConfig ConfigFromProto(const v1::Tunnel& tunnel, Faults& faults) {
   if (tunnel.has_mtu()) config.mtu = tunnel.mtu();
   config.underlay_device = tunnel.underlay_device();
   config.fwmark = tunnel.fwmark();
-  ReadPrefixes(tunnel, config, faults);
+  ReadPrefixes("addresses", tunnel.addresses(), "10.9.0.1/30", config.addresses,
+               faults);
   config.queues = tunnel.queues();
   config.txqueuelen = tunnel.txqueuelen();
+  ReadNumbers(tunnel, config.encap, faults);
+  ReadPrefixes("allowed_ips", tunnel.allowed_ips(), "10.9.0.0/16",
+               config.encap.allowed_sources, faults);
   config.labels.insert(tunnel.labels().begin(), tunnel.labels().end());
   faults.Merge(Validate(config));
   return config;
@@ -261,9 +275,9 @@ absl::StatusOr<EndpointConfig> ConfigFromProto(const v1::Tunnel& tunnel) {
 v1::Tunnel SpecToProto(const EndpointConfig& config) {
   v1::Tunnel out;
   out.set_name(config.name);
-  out.set_mode(ModeToProto(config.encap.mode));
+  out.set_mode(ToProto(config.encap.mode));
   out.set_local(LocalText(config));
-  out.set_remote(config.encap.remote.ToString());
+  out.set_remote(RemoteText(config));
   WriteKeys(config.encap, out);
   out.set_checksum(config.encap.checksum);
   out.set_sequence(config.encap.sequence);
@@ -273,27 +287,33 @@ v1::Tunnel SpecToProto(const EndpointConfig& config) {
     out.set_ttl_inherit(true);
   }
   if (config.encap.tos) out.set_tos(*config.encap.tos);
-  out.set_df(DfToProto(config.encap.df));
-  out.set_ecn(config.encap.ecn == encap::EcnMode::kCompat ? v1::ECN_COMPAT
-                                                          : v1::ECN_NORMAL);
+  out.set_df(ToProto(config.encap.df));
+  out.set_ecn(ToProto(config.encap.ecn));
   if (config.mtu) out.set_mtu(*config.mtu);
   out.set_underlay_device(config.underlay_device);
   out.set_fwmark(config.fwmark);
-  for (const encap::IpPrefix& prefix : config.addresses) {
-    out.add_addresses(prefix.ToString());
-  }
+  WritePrefixes(config.addresses, *out.mutable_addresses());
   out.set_queues(config.queues);
   out.set_txqueuelen(config.txqueuelen);
   out.set_admin_state(config.admin_up ? v1::ADMIN_UP : v1::ADMIN_DOWN);
   for (const auto& [key, value] : config.labels) {
     (*out.mutable_labels())[key] = value;
   }
+  WriteLaterFields(config.encap, out);
+  return out;
+}
+
+v1::FieldChange DifferenceToProto(const FieldDifference& difference) {
+  v1::FieldChange out;
+  out.set_field(difference.field);
+  out.set_old_value(difference.old_value);
+  out.set_new_value(difference.new_value);
   return out;
 }
 
 v1::Tunnel ViewToProto(const TunnelView& view) {
   v1::Tunnel out = SpecToProto(view.config);
-  out.set_oper_state(OperStateToProto(view.oper_state));
+  out.set_oper_state(ToProto(view.oper_state));
   out.set_oper_reason(view.oper_reason);
   out.set_ifindex(view.ifindex);
   out.set_effective_local(view.effective_local.ToString());

@@ -23,11 +23,14 @@ absl::StatusOr<EndpointConfig> ConfigFromProto(const v1::Tunnel& tunnel);
 EndpointConfig ConfigFromProto(const v1::Tunnel& tunnel, Faults& faults);
 
 // The spec, normalised: defaults are written out (ttl, df, ecn, admin_state),
-// equal keys of both directions become `key`.
+// equal keys of both directions become `key`, a wildcard remote is "any",
+// "any4" or "any6".
 v1::Tunnel SpecToProto(const EndpointConfig& config);
 
 // Spec and status.
 v1::Tunnel ViewToProto(const TunnelView& view);
+
+v1::FieldChange DifferenceToProto(const FieldDifference& difference);
 
 }  // namespace tunnel::ctl
 

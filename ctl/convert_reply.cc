@@ -4,6 +4,7 @@
 #include <string>
 
 #include "ctl/convert.h"
+#include "ctl/convert_enums.h"
 #include "ctl/wire_time.h"
 #include "encap/drop_reason.h"
 
@@ -27,20 +28,6 @@ v1::LockParty PartyToProto(const LockParty& party) {
   out.set_pid(party.pid);
   *out.mutable_age() = DurationToProto(party.age);
   return out;
-}
-
-v1::ChangeAction ActionToProto(ChangeAction action) {
-  switch (action) {
-    case ChangeAction::kNone:
-      return v1::CHANGE_ACTION_UNSPECIFIED;
-    case ChangeAction::kCreated:
-      return v1::CREATED;
-    case ChangeAction::kUpdated:
-      return v1::UPDATED;
-    case ChangeAction::kDeleted:
-      return v1::DELETED;
-  }
-  return v1::CHANGE_ACTION_UNSPECIFIED;
 }
 
 v1::PendingApply PendingToProto(const PendingApply& pending) {
@@ -118,15 +105,12 @@ v1::TunnelChange ChangeToProto(const ChangeResult& result) {
   v1::TunnelChange out;
   *out.mutable_tunnel() = ViewToProto(result.tunnel);
   for (const FieldDifference& difference : result.changes) {
-    v1::FieldChange& change = *out.add_changes();
-    change.set_field(difference.field);
-    change.set_old_value(difference.old_value);
-    change.set_new_value(difference.new_value);
+    *out.add_changes() = DifferenceToProto(difference);
   }
   out.set_no_op(result.no_op);
   out.set_validated_only(result.validated_only);
   WriteTiming(result.timing, *out.mutable_timing());
-  out.set_action(ActionToProto(result.action));
+  out.set_action(ToProto(result.action));
   out.set_replayed(result.replayed);
   return out;
 }

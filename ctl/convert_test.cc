@@ -66,6 +66,10 @@ TEST(ConvertTest, WritesDefaultsOut) {
   EXPECT_EQ(out.df(), v1::DF_ON);
   EXPECT_EQ(out.ecn(), v1::ECN_NORMAL);
   EXPECT_EQ(out.admin_state(), v1::ADMIN_UP);
+  EXPECT_EQ(out.transport(), v1::TRANSPORT_IP);
+  EXPECT_EQ(out.fragment(), v1::FRAGMENT_INNER);
+  EXPECT_FALSE(out.has_encap_limit());
+  EXPECT_FALSE(out.has_mss_clamp());
   EXPECT_FALSE(out.has_tos());
   EXPECT_FALSE(out.has_mtu());
   EXPECT_FALSE(out.has_key());
@@ -89,6 +93,15 @@ TEST(ConvertTest, RoundTripKeepsEveryField) {
          labels { key: "site" value: "a" } labels { key: "x" value: "" })",
       R"(name: "t" mode: GRETAP local: "192.0.2.1" remote: "192.0.2.2"
          input_key: 1 output_key: 2 mtu: 9000)",
+      R"(name: "t" mode: GRE local: "192.0.2.1" remote: "any"
+         transport: TRANSPORT_UDP udp_port: 65535 udp_source_port: 1
+         udp_zero_checksum: true df: DF_OFF fragment: FRAGMENT_OUTER
+         allowed_ips: "10.9.0.0/16" allowed_ips: "::/0" mss_clamp: 0)",
+      R"(name: "t" mode: IP6IP6 local: "2001:db8::1" remote: "any"
+         encap_limit: 0 fragment: FRAGMENT_NONE mss_clamp: 65495)",
+      R"(name: "t" mode: GIF local: "dev:eth0" remote: "any4")",
+      R"(name: "t" mode: GIF local: "dev:eth0" remote: "any6"
+         encap_limit: 255)",
   };
   for (const std::string& text : specs) {
     const auto once = ConfigFromProto(Parse(text));
@@ -172,6 +185,47 @@ TEST(ConvertTest, NamesEachBadField) {
          t.add_addresses("10.0.0.1/30");
          t.add_addresses("10.0.0.5/33");
        }},
+      {"remote", [](auto& t) { t.set_remote("0.0.0.0"); }},
+      {"remote", [](auto& t) { t.set_remote("::"); }},
+      {"remote", [](auto& t) { t.set_remote("any6"); }},
+      {"remote", [](auto& t) { t.set_remote("Any"); }},
+      {"remote",
+       [](auto& t) {
+         t.set_local("dev:eth0");
+         t.set_remote("any");
+       }},
+      {"encap_limit", [](auto& t) { t.set_encap_limit(1); }},
+      {"encap_limit",
+       [](auto& t) {
+         t.set_local("2001:db8::1");
+         t.set_remote("2001:db8::2");
+         t.set_encap_limit(256);
+       }},
+      {"transport",
+       [](auto& t) { t.set_transport(static_cast<v1::Transport>(3)); }},
+      {"udp_port",
+       [](auto& t) {
+         t.set_transport(v1::TRANSPORT_UDP);
+         t.set_udp_port(65536);
+       }},
+      {"udp_source_port",
+       [](auto& t) {
+         t.set_transport(v1::TRANSPORT_UDP);
+         t.set_udp_source_port(4294967295u);
+       }},
+      {"udp_port", [](auto& t) { t.set_udp_port(4754); }},
+      {"udp_zero_checksum", [](auto& t) { t.set_udp_zero_checksum(true); }},
+      {"fragment",
+       [](auto& t) { t.set_fragment(static_cast<v1::FragmentPolicy>(4)); }},
+      {"fragment", [](auto& t) { t.set_fragment(v1::FRAGMENT_OUTER); }},
+      {"allowed_ips[1]",
+       [](auto& t) {
+         t.add_allowed_ips("10.0.0.0/8");
+         t.add_allowed_ips("10.0.0.1/8");
+       }},
+      {"allowed_ips[0]", [](auto& t) { t.add_allowed_ips("10.0.0.0/33"); }},
+      {"mss_clamp", [](auto& t) { t.set_mss_clamp(1); }},
+      {"mss_clamp", [](auto& t) { t.set_mss_clamp(65536 + 1400); }},
       {"input_key",
        [](auto& t) {
          t.set_mode(v1::GIF);
@@ -207,6 +261,37 @@ TEST(ConvertTest, TellsReasonsApart) {
   tunnel = Gre();
   tunnel.set_ttl(0);
   EXPECT_EQ(GetReason(ConfigFromProto(tunnel).status()), Reason::kFieldInvalid);
+}
+
+TEST(ConvertTest, AnyTakesTheFamilyOfTheLocalAddress) {
+  v1::Tunnel tunnel = Gre();
+  tunnel.set_remote("any");
+  EXPECT_EQ(ConfigFromProto(tunnel)->encap.remote,
+            *encap::IpAddress::Parse("0.0.0.0"));
+  tunnel.set_local("2001:db8::1");
+  EXPECT_EQ(ConfigFromProto(tunnel)->encap.remote,
+            *encap::IpAddress::Parse("::"));
+  tunnel.set_remote("any6");
+  EXPECT_EQ(SpecToProto(*ConfigFromProto(tunnel)).remote(), "any");
+}
+
+TEST(ConvertTest, EveryStateHasItsNumber) {
+  TunnelView view;
+  view.config = *ConfigFromProto(Gre());
+  const std::pair<OperState, v1::OperState> rows[] = {
+      {OperState::kUp, v1::OPER_UP},
+      {OperState::kDown, v1::OPER_DOWN},
+      {OperState::kPaused, v1::OPER_PAUSED},
+      {OperState::kDetached, v1::OPER_DETACHED},
+      {OperState::kFailed, v1::OPER_FAILED},
+      {OperState::kLoop, v1::OPER_LOOP},
+  };
+  for (const auto& [state, number] : rows) {
+    view.oper_state = state;
+    EXPECT_EQ(ViewToProto(view).oper_state(), number);
+  }
+  EXPECT_EQ(std::size(rows),
+            static_cast<size_t>(v1::OperState_descriptor()->value_count()) - 1);
 }
 
 TEST(ConvertTest, IgnoresOutputOnlyFields) {

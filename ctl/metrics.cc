@@ -97,7 +97,7 @@ void AddTunnelStates(const TunnelList& list, Families& out) {
              {{"tunnel", config.name},
               {"mode", std::string(encap::ModeName(config.encap.mode))},
               {"local", LocalText(config)},
-              {"remote", config.encap.remote.ToString()},
+              {"remote", RemoteText(config)},
               {"input_key", KeyText(config.encap.input_key)},
               {"output_key", KeyText(config.encap.output_key)},
               {"underlay_device", config.underlay_device}},

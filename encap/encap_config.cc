@@ -9,6 +9,7 @@
 #include "encap/wire/gre.h"
 #include "encap/wire/ipv4.h"
 #include "encap/wire/ipv6.h"
+#include "encap/wire/udp.h"
 
 namespace encap {
 namespace {
@@ -16,7 +17,6 @@ namespace {
 using Kind = FieldError::Kind;
 using Errors = std::vector<FieldError>;
 
-constexpr size_t kUdpHeaderLen = 8;
 // A destination options header that holds the option and its padding.
 constexpr size_t kEncapLimitLen = 8;
 
@@ -323,7 +323,7 @@ uint32_t EncapOverhead(const EncapConfig& config) noexcept {
   size_t bytes =
       config.remote.is_v6() ? ConstIpv6Header::kLen : ConstIpv4Header::kMinLen;
   if (config.encap_limit) bytes += kEncapLimitLen;
-  if (config.transport == OuterTransport::kUdp) bytes += kUdpHeaderLen;
+  if (config.transport == OuterTransport::kUdp) bytes += ConstUdpHeader::kLen;
   if (IsGre(config.mode)) {
     bytes += ConstGreHeader::HeaderLen(
         config.checksum, config.output_key.has_value(), config.sequence);

@@ -100,11 +100,11 @@ TEST(ValidateTest, NamesEachFault) {
        {"remote"},
        Kind::kInvalid,
        "want another host"},
-      {"remote unspecified",
-       [](C& c) { c.remote = Addr("0.0.0.0"); },
+      {"remote is any of the other family",
+       [](C& c) { c.remote = Addr("::"); },
        {"remote"},
-       Kind::kInvalid,
-       "unspecified"},
+       Kind::kFamilyMismatch,
+       "want one family"},
       {"remote multicast",
        [](C& c) { c.remote = Addr("224.0.0.5"); },
        {"remote"},
@@ -180,7 +180,7 @@ TEST(ValidateTest, NamesEachFault) {
 }
 
 TEST(ValidateTest, RefusesIpv6EndsThatAreNoHosts) {
-  for (const char* bad : {"::", "::1", "ff02::1", "::ffff:192.0.2.9"}) {
+  for (const char* bad : {"::1", "ff02::1", "::ffff:192.0.2.9"}) {
     EncapConfig config = Config(Mode::kGre, IpFamily::kV6);
     config.remote = Addr(bad);
     EXPECT_THAT(Fields(Validate(config)), ElementsAreArray({"remote"})) << bad;
@@ -234,6 +234,13 @@ TEST(EncapOverheadTest, IsTheSumOfTheHeaders) {
   EncapConfig config = Config(Mode::kGre, IpFamily::kV4);
   config.input_key = 1;
   EXPECT_EQ(EncapOverhead(config), 24u) << "the input key is not sent";
+  config.transport = OuterTransport::kUdp;
+  EXPECT_EQ(EncapOverhead(config), 32u);
+  config = Config(Mode::kIp6ip6, IpFamily::kV6);
+  config.encap_limit = 0;
+  EXPECT_EQ(EncapOverhead(config), 48u);
+  config.transport = OuterTransport::kUdp;
+  EXPECT_EQ(EncapOverhead(config), 56u);
 }
 
 }  // namespace

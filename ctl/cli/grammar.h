@@ -85,6 +85,8 @@ struct WordInfo {
   // when it sets `field` back to its default.
   absl::string_view keyword = "";
   absl::string_view keyword_field = "";
+  // kNumber: a word that stands for 0, which the field has as a value.
+  absl::string_view zero_word = "";
   absl::string_view enum_prefix = "";
   int constant = 0;
   // Bit 1 << Verb for each command that takes it.

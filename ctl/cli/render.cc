@@ -9,6 +9,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "ctl/cli/table.h"
+#include "encap/encap_config.h"
 
 namespace tunnel::ctl::cli {
 namespace {
@@ -20,6 +21,7 @@ std::string Colored(absl::string_view text, tunnel::v1::OperState state,
   if (!color) return std::string(text);
   const absl::string_view code = state == tunnel::v1::OPER_UP       ? "32"
                                  : state == tunnel::v1::OPER_FAILED ? "31"
+                                 : state == tunnel::v1::OPER_LOOP   ? "31"
                                                                     : "33";
   return absl::StrCat("\033[", code, "m", text, "\033[0m");
 }
@@ -74,6 +76,41 @@ std::string MtuText(const Tunnel& tunnel) {
   return tunnel.has_mtu() ? absl::StrCat(tunnel.mtu()) : "auto";
 }
 
+// " transport udp port 4754 source-port 7 noudpcsum"; "" without UDP.
+std::string TransportText(const Tunnel& tunnel) {
+  if (tunnel.transport() != tunnel::v1::TRANSPORT_UDP) return "";
+  const bool gre =
+      tunnel.mode() == tunnel::v1::GRE || tunnel.mode() == tunnel::v1::GRETAP;
+  const uint32_t standard = gre ? encap::kGreInUdpPort : encap::kDirectUdpPort;
+  std::string text =
+      absl::StrCat(" transport udp port ",
+                   tunnel.udp_port() != 0 ? tunnel.udp_port() : standard);
+  if (tunnel.udp_source_port() != 0) {
+    absl::StrAppend(&text, " source-port ", tunnel.udp_source_port());
+  }
+  if (tunnel.udp_zero_checksum()) absl::StrAppend(&text, " noudpcsum");
+  return text;
+}
+
+// What is not at its default of limits, sizes and transport.
+std::string OptionsText(const Tunnel& tunnel) {
+  std::string text = TransportText(tunnel);
+  if (tunnel.has_encap_limit()) {
+    absl::StrAppend(&text, " encaplimit ", tunnel.encap_limit());
+  }
+  if (tunnel.fragment() > tunnel::v1::FRAGMENT_INNER) {
+    absl::StrAppend(
+        &text, " fragment ",
+        Word(tunnel::v1::FragmentPolicy_Name(tunnel.fragment()), "FRAGMENT_"));
+  }
+  if (tunnel.has_mss_clamp()) {
+    absl::StrAppend(
+        &text, " mss-clamp ",
+        tunnel.mss_clamp() == 0 ? "auto" : absl::StrCat(tunnel.mss_clamp()));
+  }
+  return text.empty() ? "" : absl::StrCat("   ", text, "\n");
+}
+
 std::string SpecLines(const Tunnel& tunnel) {
   std::string text = absl::StrCat(
       "    local ", tunnel.local(), " remote ", tunnel.remote(),
@@ -89,9 +126,12 @@ std::string SpecLines(const Tunnel& tunnel) {
   if (tunnel.txqueuelen() != 0) {
     absl::StrAppend(&text, " txqueuelen ", tunnel.txqueuelen());
   }
-  absl::StrAppend(&text, "\n");
+  absl::StrAppend(&text, "\n", OptionsText(tunnel));
   for (const std::string& address : tunnel.addresses()) {
     absl::StrAppend(&text, "    address ", address, "\n");
+  }
+  for (const std::string& prefix : tunnel.allowed_ips()) {
+    absl::StrAppend(&text, "    allowed-ips ", prefix, "\n");
   }
   const std::map<std::string, std::string> labels(tunnel.labels().begin(),
                                                   tunnel.labels().end());

@@ -25,10 +25,16 @@ bool Bad(const Setting& setting, absl::string_view wanted,
 bool ReadNumber(Setting* setting, std::string* problem) {
   const absl::string_view keyword = setting->word->keyword;
   setting->keyword = !keyword.empty() && setting->text == keyword;
+  const absl::string_view zero_word = setting->word->zero_word;
+  if (!zero_word.empty() && setting->text == zero_word) {
+    setting->number = 0;
+    return true;
+  }
   if (setting->keyword || ParseNumber(setting->text, &setting->number)) {
     return true;
   }
   std::string wanted = "a number (0 to 4294967295, or 0x..)";
+  if (!zero_word.empty()) absl::StrAppend(&wanted, ", '", zero_word, "'");
   if (!keyword.empty()) absl::StrAppend(&wanted, " or '", keyword, "'");
   return Bad(*setting, wanted, problem);
 }

@@ -71,6 +71,20 @@ TEST(ReadValue, KeywordsStandForNumbers) {
             "'inherit' is not a number (0 to 4294967295, or 0x..) or 'auto'");
 }
 
+TEST(ReadValue, AZeroMayHaveAWordOfItsOwn) {
+  Setting setting;
+  std::string problem;
+  ASSERT_TRUE(Read("mss-clamp", "auto", &setting, &problem));
+  EXPECT_FALSE(setting.keyword);
+  EXPECT_EQ(setting.number, 0u);
+  ASSERT_TRUE(Read("mss-clamp", "off", &setting, &problem));
+  EXPECT_TRUE(setting.keyword);
+  EXPECT_FALSE(Read("mss-clamp", "on", &setting, &problem));
+  EXPECT_EQ(problem,
+            "'on' is not a number (0 to 4294967295, or 0x..), 'auto' or "
+            "'off'");
+}
+
 TEST(ReadValue, ChoicesAreEnumerators) {
   Setting setting;
   std::string problem;

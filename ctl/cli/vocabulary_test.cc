@@ -24,13 +24,14 @@ TEST(Vocabulary, EveryWordOfCreateThatSetsAFieldIsAWordOfTheFile) {
     ASSERT_NE(info, nullptr) << word.name;
     EXPECT_EQ(info->field, field) << word.name;
     EXPECT_EQ(info->keyword, word.keyword) << word.name;
+    EXPECT_EQ(info->zero_word, word.zero_word) << word.name;
     if (word.kind == ValueKind::kEnum) {
       EXPECT_EQ(info->value, word.value) << word.name;
       EXPECT_EQ(info->enum_prefix, word.enum_prefix) << word.name;
     }
     ++words;
   }
-  EXPECT_EQ(words, 20);
+  EXPECT_EQ(words, 28);
 }
 
 TEST(Vocabulary, EveryAliasOfTheFileIsAWordOfCreate) {

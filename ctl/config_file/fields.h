@@ -35,6 +35,8 @@ struct FieldInfo {
   // sets; "" when it leaves `field` absent.
   absl::string_view keyword = "";
   absl::string_view keyword_field = "";
+  // kNumber: a word that stands for 0, which the field has as a value.
+  absl::string_view zero_word = "";
   // kEnum: what the enumerators begin with.
   absl::string_view enum_prefix = "";
   // The writer uses it. False for a second way to set a field.

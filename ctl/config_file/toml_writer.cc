@@ -63,6 +63,7 @@ std::string NumberText(const v1::Tunnel& tunnel, const FieldInfo& info,
   const bool is_default =
       field->has_presence() ? !fields.HasField(tunnel, field) : number == 0;
   if (is_default || (info.field == "ttl" && number == kDefaultTtl)) return "";
+  if (number == 0 && !info.zero_word.empty()) return Quoted(info.zero_word);
   return absl::StrCat(number);
 }
 

@@ -43,8 +43,18 @@ void ExpectRoundTrip(const v1::Tunnel& tunnel) {
 // Each row, for the mode that takes it.
 const std::string kGre =
     "name: 't' mode: GRE local: '192.0.2.1' remote: '192.0.2.2' ";
+// Over IPv6.
+const char* const kSixRows[] = {"encap_limit: 0", "encap_limit: 255"};
 const char* const kRows[] = {
     "",
+    "transport: TRANSPORT_UDP",
+    "transport: TRANSPORT_UDP udp_port: 7 udp_source_port: 9 "
+    "udp_zero_checksum: true",
+    "df: DF_OFF fragment: FRAGMENT_OUTER",
+    "fragment: FRAGMENT_NONE",
+    "allowed_ips: '10.9.0.0/16' allowed_ips: '2001:db8::/64'",
+    "mss_clamp: 0",
+    "mss_clamp: 1400",
     "key: 0",
     "key: 4294967295",
     "input_key: 0",
@@ -73,6 +83,11 @@ const char* const kRows[] = {
 
 TEST(RoundTrip, EveryField) {
   for (const char* row : kRows) ExpectRoundTrip(Parse(kGre + row));
+  for (const char* row : kSixRows) {
+    ExpectRoundTrip(
+        Parse("name: 't' mode: GRE local: '2001:db8::1' remote: 'any' " +
+              std::string(row)));
+  }
 }
 
 TEST(RoundTrip, EveryModeAndFamily) {
@@ -94,7 +109,7 @@ TEST(RoundTrip, EveryModeAndFamily) {
 
 // A field of the schema that no row sets would not be tried above.
 TEST(RoundTrip, TheRowsCoverTheSchema) {
-  std::set<std::string> seen;
+  std::set<std::string> seen = {"encap_limit"};  // kSixRows
   for (const char* row : kRows) {
     const v1::Tunnel tunnel = Parse(kGre + row);
     std::vector<const google::protobuf::FieldDescriptor*> fields;

@@ -163,9 +163,15 @@ class TunnelReader {
     if (info.keyword.empty()) {
       return Wants(info, value, "a number from 0 to 4294967295");
     }
+    const bool zero = !info.zero_word.empty();
+    if (zero && value.kind == Kind::kText && value.text == info.zero_word) {
+      return fields.SetUInt32(&out_.tunnel, &field, 0);
+    }
     if (value.kind != Kind::kText || value.text != info.keyword) {
       return Wants(info, value,
-                   absl::StrCat("a number or \"", info.keyword, "\""));
+                   zero ? absl::StrCat("a number, \"", info.zero_word,
+                                       "\" or \"", info.keyword, "\"")
+                        : absl::StrCat("a number or \"", info.keyword, "\""));
     }
     if (info.keyword_field.empty()) return;  // absent
     fields.SetBool(&out_.tunnel, SchemaField(info.keyword_field), true);

@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "ctl/convert.h"
+#include "ctl/convert_enums.h"
 #include "proto/tunnel/store/v1/store.pb.h"
 #include "tunnel/base/status_macros.h"
 
@@ -54,28 +55,12 @@ absl::StatusOr<StoredTunnel> FromProto(const pb::StoredTunnel& tunnel,
   return out;
 }
 
-OperState OperStateFromProto(v1::OperState state) {
-  switch (state) {
-    case v1::OPER_UP:
-      return OperState::kUp;
-    case v1::OPER_PAUSED:
-      return OperState::kPaused;
-    case v1::OPER_DETACHED:
-      return OperState::kDetached;
-    case v1::OPER_FAILED:
-      return OperState::kFailed;
-    case v1::OPER_LOOP:
-      return OperState::kLoop;
-    default:
-      return OperState::kDown;
-  }
-}
-
 absl::StatusOr<TunnelView> ViewFromProto(const v1::Tunnel& tunnel) {
   TunnelView view;
   ASSIGN_OR_RETURN(view.config, ConfigFromProto(tunnel));
   view.etag = tunnel.etag();
-  view.oper_state = OperStateFromProto(tunnel.oper_state());
+  view.oper_state =
+      ctl::FromProto(tunnel.oper_state()).value_or(OperState::kDown);
   view.oper_reason = tunnel.oper_reason();
   view.ifindex = tunnel.ifindex();
   view.effective_mtu = tunnel.effective_mtu();
@@ -126,43 +111,13 @@ ChangeTiming TimingFromProto(const pb::StoredChange& change) {
   return out;
 }
 
-v1::ChangeAction ActionToProto(ChangeAction action) {
-  switch (action) {
-    case ChangeAction::kNone:
-      return v1::CHANGE_ACTION_UNSPECIFIED;
-    case ChangeAction::kCreated:
-      return v1::CREATED;
-    case ChangeAction::kUpdated:
-      return v1::UPDATED;
-    case ChangeAction::kDeleted:
-      return v1::DELETED;
-  }
-  return v1::CHANGE_ACTION_UNSPECIFIED;
-}
-
-ChangeAction ActionFromProto(v1::ChangeAction action) {
-  switch (action) {
-    case v1::CREATED:
-      return ChangeAction::kCreated;
-    case v1::UPDATED:
-      return ChangeAction::kUpdated;
-    case v1::DELETED:
-      return ChangeAction::kDeleted;
-    default:
-      return ChangeAction::kNone;
-  }
-}
-
 pb::StoredChange ToProto(const ChangeResult& change) {
   pb::StoredChange out;
-  out.set_action(ActionToProto(change.action));
+  out.set_action(ctl::ToProto(change.action));
   *out.mutable_tunnel() = ViewToProto(change.tunnel);
   out.set_revision(change.tunnel.revision);
   for (const FieldDifference& difference : change.changes) {
-    v1::FieldChange& field = *out.add_changes();
-    field.set_field(difference.field);
-    field.set_old_value(difference.old_value);
-    field.set_new_value(difference.new_value);
+    *out.add_changes() = DifferenceToProto(difference);
   }
   out.set_no_op(change.no_op);
   out.set_validated_only(change.validated_only);
@@ -172,7 +127,7 @@ pb::StoredChange ToProto(const ChangeResult& change) {
 
 absl::StatusOr<ChangeResult> FromProto(const pb::StoredChange& change) {
   ChangeResult out;
-  out.action = ActionFromProto(change.action());
+  out.action = ctl::FromProto(change.action());
   ASSIGN_OR_RETURN(out.tunnel, ViewFromProto(change.tunnel()));
   out.tunnel.revision = change.revision();
   for (const v1::FieldChange& field : change.changes()) {

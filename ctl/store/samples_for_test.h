@@ -12,22 +12,30 @@
 
 namespace tunnel::ctl {
 
-// No field has its default value, but for local_device: it goes in place of an
-// address.
+// No field has its default value, but for two: local_device goes in place of an
+// address, encap_limit is for the other outer family (SixConfig()).
 inline EndpointConfig FullConfig(const std::string& name) {
   EndpointConfig config;
   config.name = name;
-  config.encap.mode = encap::Mode::kGretap;
-  config.encap.local = *encap::IpAddress::Parse("2001:db8::1");
-  config.encap.remote = *encap::IpAddress::Parse("2001:db8::2");
+  config.encap.mode = encap::Mode::kGre;
+  config.encap.local = *encap::IpAddress::Parse("192.0.2.1");
+  config.encap.remote = *encap::IpAddress::Parse("192.0.2.2");
   config.encap.input_key = 0;
   config.encap.output_key = 7;
   config.encap.checksum = true;
   config.encap.sequence = true;
   config.encap.ttl = std::nullopt;
   config.encap.tos = 184;
-  config.encap.df = encap::DfPolicy::kInherit;
+  config.encap.df = encap::DfPolicy::kOff;
   config.encap.ecn = encap::EcnMode::kCompat;
+  config.encap.transport = encap::OuterTransport::kUdp;
+  config.encap.udp_port = 4000;
+  config.encap.udp_source_port = 4001;
+  config.encap.udp_zero_checksum = true;
+  config.encap.fragment = encap::FragmentPolicy::kOuter;
+  config.encap.allowed_sources = {*encap::IpPrefix::Parse("10.9.0.0/16"),
+                                  *encap::IpPrefix::Parse("fd00::/64")};
+  config.encap.mss_clamp = 1234;
   config.mtu = 1333;
   config.underlay_device = "eth7";
   config.fwmark = 9;
@@ -37,6 +45,16 @@ inline EndpointConfig FullConfig(const std::string& name) {
   config.txqueuelen = 77;
   config.admin_up = false;
   config.labels = {{"site", "a \"b\" ü"}, {"empty", ""}};
+  return config;
+}
+
+inline EndpointConfig SixConfig(const std::string& name) {
+  EndpointConfig config;
+  config.name = name;
+  config.encap.mode = encap::Mode::kGretap;
+  config.encap.local = *encap::IpAddress::Parse("2001:db8::1");
+  config.encap.remote = *encap::IpAddress::Parse("::");
+  config.encap.encap_limit = 0;
   return config;
 }
 
@@ -81,7 +99,7 @@ inline TunnelView FullView() {
   view.update_time = absl::FromUnixNanos(1'700'000'000'123'456'790);
   view.paused = true;
   view.detached = true;
-  view.effective_local = *encap::IpAddress::Parse("2001:db8::1");
+  view.effective_local = *encap::IpAddress::Parse("192.0.2.1");
   view.overlap_until = absl::FromUnixSeconds(1'900'000'000);
   return view;
 }

@@ -95,8 +95,8 @@ struct FieldText {
   std::string Shown() const { return value.value_or(std::string(absent)); }
 };
 
-// The fields but the keys, the name and those of LaterFieldTexts(), in the order
-// of the API.
+// The fields but the keys, the name and those of LaterFieldTexts(), in the
+// order of the API.
 std::vector<FieldText> FieldTexts(const EndpointConfig& config) {
   const encap::EncapConfig& e = config.encap;
   return {

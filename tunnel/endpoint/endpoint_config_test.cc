@@ -135,6 +135,21 @@ TEST(EndpointConfigValidate, LocalMayBeAnInterface) {
   EXPECT_EQ(BadFields(config), OneField("local"));
 }
 
+TEST(EndpointConfigValidate, RemoteMayBeAny) {
+  EndpointConfig config = Gre();
+  config.encap.remote = *IpAddress::Parse("0.0.0.0");
+  EXPECT_TRUE(Validate(config).ok()) << Validate(config);
+  EXPECT_EQ(RemoteText(config), "any");
+  config.encap.local = {};
+  config.local_device = "eth0";
+  EXPECT_TRUE(Validate(config).ok()) << Validate(config);
+  EXPECT_EQ(RemoteText(config), "any4");
+  config.encap.remote = *IpAddress::Parse("::");
+  EXPECT_TRUE(Validate(config).ok()) << Validate(config);
+  EXPECT_EQ(RemoteText(config), "any6");
+  EXPECT_EQ(RemoteText(Gre()), "192.0.2.2");
+}
+
 TEST(EndpointConfigDiff, ShowsTheInterfaceAndNeverItsAddress) {
   EndpointConfig of_device = Gre();
   of_device.encap.local = {};
@@ -283,6 +298,30 @@ const std::vector<std::pair<const char*, Edit>>& SingleEdits() {
       {"txqueuelen", [](EndpointConfig& c) { c.txqueuelen = 100; }},
       {"admin_state", [](EndpointConfig& c) { c.admin_up = false; }},
       {"labels", [](EndpointConfig& c) { c.labels["a"] = "b"; }},
+      {"encap_limit", [](EndpointConfig& c) { c.encap.encap_limit = 0; }},
+      {"transport",
+       [](EndpointConfig& c) {
+         c.encap.transport = encap::OuterTransport::kUdp;
+       }},
+      {"udp_port", [](EndpointConfig& c) { c.encap.udp_port = 1; }},
+      {"udp_source_port",
+       [](EndpointConfig& c) { c.encap.udp_source_port = 1; }},
+      {"udp_zero_checksum",
+       [](EndpointConfig& c) { c.encap.udp_zero_checksum = true; }},
+      {"fragment",
+       [](EndpointConfig& c) {
+         c.encap.fragment = encap::FragmentPolicy::kOuter;
+       }},
+      {"fragment",
+       [](EndpointConfig& c) {
+         c.encap.fragment = encap::FragmentPolicy::kNone;
+       }},
+      {"allowed_ips",
+       [](EndpointConfig& c) {
+         c.encap.allowed_sources = {*IpPrefix::Parse("10.9.0.0/16")};
+       }},
+      {"mss_clamp", [](EndpointConfig& c) { c.encap.mss_clamp = 0; }},
+      {"mss_clamp", [](EndpointConfig& c) { c.encap.mss_clamp = 1400; }},
   };
   return *edits;
 }
