@@ -168,6 +168,9 @@ void ManagerImpl::SetOperState(const Wiring& wiring, TunnelView& view) {
   } else if (view.paused) {
     view.oper_state = OperState::kPaused;
     view.oper_reason = "paused by an operator";
+  } else if (wiring.underlay.receive_only) {
+    view.oper_state = OperState::kUp;
+    view.oper_reason = wiring.underlay.block_reason;
   } else if (wiring.underlay.transmit_block != encap::DropReason::kNone) {
     view.oper_state = OperState::kDown;
     view.oper_reason = wiring.underlay.block_reason;

@@ -182,6 +182,10 @@ class ManagerImpl {
                              TransactionPart& part);
   // Packets that the kernel has dropped in front of the device queues.
   uint64_t KernelDropsSince(const TransactionPart& part);
+  // Gives a tunnel in UDP its port: that of `from` where it is the same one, so
+  // that none is free in between. Errors: UDP_PORT_IN_USE, UDP_PORT_LIMIT,
+  // FD_LIMIT.
+  absl::Status TakeUdpPort(const Wiring* from, Wiring& to);
   absl::Status PrepareLink(const ConfigSection& section, LinkChanges& link,
                            const Wiring* from, const Wiring& to);
   // Takes the keys, crosses the commit line and makes the change durable. On an

@@ -21,16 +21,22 @@ std::string KeyText(const std::optional<uint32_t>& key) {
   return key.has_value() ? absl::StrCat(*key) : "none";
 }
 
+std::string ProtocolText(const EndpointKey& key) {
+  if (key.udp_port != 0) return absl::StrCat("udp port ", key.udp_port);
+  return absl::StrCat("protocol ", static_cast<int>(key.protocol));
+}
+
 absl::Status PairInUse(const EndpointKey& key, const std::string& holder,
                        const std::string& note = "") {
   const std::string local = key.addresses.local.ToString();
-  const std::string remote = key.addresses.remote.ToString();
+  const std::string remote = encap::IsWildcard(key.addresses.remote)
+                                 ? "any"
+                                 : key.addresses.remote.ToString();
   return MakeError(
       Reason::kEndpointPairInUse,
       absl::StrCat("local ", local, " remote ", remote, " input key ",
-                   KeyText(key.key), " protocol ",
-                   static_cast<int>(key.protocol), " belongs to tunnel \"",
-                   holder, "\"", note,
+                   KeyText(key.key), " ", ProtocolText(key),
+                   " belongs to tunnel \"", holder, "\"", note,
                    "; choose another pair or key, or delete that tunnel"),
       {{"tunnel", holder},
        {"local", local},
@@ -98,8 +104,12 @@ UnderlayState ManagerImpl::EvaluateUnderlay(const Wiring& wiring,
   const EndpointConfig& config = wiring.config;
   const encap::IpAddress& remote = config.encap.remote;
   const uint32_t overhead = encap::EncapOverhead(config.encap);
-  const absl::StatusOr<RouteInfo> route = platform_.links.RouteTo(
-      remote, wiring.local, wiring.underlay_ifindex, config.fwmark);
+  const bool wildcard = encap::IsWildcard(remote);
+  const absl::StatusOr<RouteInfo> route =
+      wildcard
+          ? absl::NotFoundError("no route leads to any host")
+          : platform_.links.RouteTo(remote, wiring.local,
+                                    wiring.underlay_ifindex, config.fwmark);
   if (route.ok()) state.route_ifindex = route->ifindex;
   if (config.mtu.has_value()) {
     state.effective_mtu = *config.mtu;
@@ -114,6 +124,7 @@ UnderlayState ManagerImpl::EvaluateUnderlay(const Wiring& wiring,
     state.mtu_reason = absl::StrCat(
         underlay,
         route.ok() ? absl::StrCat(" (route via ", route->device, ")")
+        : wildcard ? " (remote any)"
                    : " (no route yet)",
         " - ", overhead, " (outer headers)");
   }
@@ -126,6 +137,11 @@ UnderlayState ManagerImpl::EvaluateUnderlay(const Wiring& wiring,
     state.transmit_block = encap::DropReason::kNoRoute;
     state.block_reason = absl::StrCat("local address ", wiring.local.ToString(),
                                       " is not on this host");
+  } else if (wildcard) {
+    state.transmit_block = encap::DropReason::kNoRoute;
+    state.receive_only = true;
+    state.block_reason =
+        "receive-only: remote any names no host to transmit to";
   } else if (route.ok() && own_ifindex != 0 && route->ifindex == own_ifindex) {
     state.transmit_block = encap::DropReason::kRecursion;
     state.block_reason = absl::StrCat("the route to ", remote.ToString(),
@@ -146,6 +162,19 @@ absl::StatusOr<Wiring> ManagerImpl::Plan(const EndpointConfig& config,
   }
   wiring.underlay = EvaluateUnderlay(wiring, own_ifindex);
   return wiring;
+}
+
+absl::Status ManagerImpl::TakeUdpPort(const Wiring* from, Wiring& to) {
+  const encap::EncapConfig& encap = to.config.encap;
+  if (encap.transport != encap::OuterTransport::kUdp) return absl::OkStatus();
+  const UdpReceivePort port{encap.remote.family(), encap::UdpPort(encap)};
+  if (from != nullptr && from->udp_port != nullptr &&
+      from->udp_port->port() == port) {
+    to.udp_port = from->udp_port;
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(to.udp_port, UdpPortLease::Take(platform_.transport, port));
+  return absl::OkStatus();
 }
 
 absl::Status ManagerImpl::PlanCreate(const ConfigSection&,

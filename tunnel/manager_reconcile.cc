@@ -185,6 +185,7 @@ Wiring ManagerImpl::PlanAgain(const ConfigSection& section,
         platform_.links.IndexOf(now.config.underlay_device);
     if (ifindex != 0) next.underlay_ifindex = ifindex;
   }
+  next.udp_port = now.udp_port;
   next.local = ResolveLocal(now.config);
   if (next.local.family() != encap::IpFamily::kNone)
     next.keys = EndpointKeys(EffectiveEncap(next), next.underlay_ifindex);

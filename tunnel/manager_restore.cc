@@ -79,6 +79,7 @@ absl::Status ManagerImpl::TakeOver(const ConfigSection& section,
   part.made = std::make_unique<TunnelRecord>(NewRecord(stored));
   part.made->endpoint =
       std::make_unique<Endpoint>(part.name, std::move(device), pool_->size());
+  RETURN_IF_ERROR(TakeUdpPort(nullptr, part.next));
   part.link = std::make_unique<LinkChanges>(platform_.links, stored.ifindex);
   RETURN_IF_ERROR(AlignLink(section, *part.link, stored.ifindex, part.next));
   // Routes by the interface count now.

@@ -135,6 +135,7 @@ absl::Status ManagerImpl::PrepareCreate(const ConfigSection& section,
                                         TransactionPart& part) {
   const EndpointConfig& config = part.next.config;
   const size_t workers = pool_->size();
+  RETURN_IF_ERROR(TakeUdpPort(nullptr, part.next));
   ASSIGN_OR_RETURN(std::unique_ptr<TunDevice> device,
                    platform_.tun.Open(TunRequest(config)));
   auto tunnel = std::make_unique<TunnelRecord>();
@@ -166,6 +167,7 @@ absl::Status ManagerImpl::PrepareUpdate(const ConfigSection& section,
                                         TransactionPart& part) {
   TunnelRecord& tunnel = *part.tunnel;
   Endpoint& endpoint = *tunnel.endpoint;
+  RETURN_IF_ERROR(TakeUdpPort(&tunnel.wiring, part.next));
   part.next.variant =
       BuildVariant(endpoint, part.next,
                    part.plan == RewirePlan::kRewire

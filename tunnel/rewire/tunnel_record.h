@@ -18,6 +18,7 @@
 #include "tunnel/endpoint/endpoint_config.h"
 #include "tunnel/endpoint/endpoint_key.h"
 #include "tunnel/path/worker_pool.h"
+#include "tunnel/underlay/udp_port_lease.h"
 
 namespace tunnel {
 
@@ -29,6 +30,8 @@ struct UnderlayState {
   // kNone, or why nothing can be sent now; with the sentence for people.
   encap::DropReason transmit_block = encap::DropReason::kNone;
   std::string block_reason;
+  // Nothing can be sent since nothing is meant to be: the remote is any host.
+  bool receive_only = false;
 
   friend bool operator==(const UnderlayState&, const UnderlayState&) = default;
 };
@@ -45,6 +48,8 @@ struct Wiring {
   // holds what config.local_device came to.
   std::vector<EndpointKey> keys;
   UnderlayState underlay;
+  // Of a tunnel in UDP, from when it is prepared on.
+  std::shared_ptr<const UdpPortLease> udp_port;
   std::unique_ptr<Variant> variant;
 };
 
