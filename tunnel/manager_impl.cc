@@ -154,6 +154,7 @@ TunnelView ManagerImpl::PlannedView(const Wiring& wiring) {
   view.effective_local = wiring.local;
   view.effective_mtu = wiring.underlay.effective_mtu;
   view.mtu_reason = wiring.underlay.mtu_reason;
+  view.path = wiring.underlay.path;
   view.overhead = encap::EncapOverhead(wiring.config.encap);
   return view;
 }
@@ -172,7 +173,10 @@ void ManagerImpl::SetOperState(const Wiring& wiring, TunnelView& view) {
     view.oper_state = OperState::kUp;
     view.oper_reason = wiring.underlay.block_reason;
   } else if (wiring.underlay.transmit_block != encap::DropReason::kNone) {
-    view.oper_state = OperState::kDown;
+    view.oper_state =
+        wiring.underlay.transmit_block == encap::DropReason::kRecursion
+            ? OperState::kLoop
+            : OperState::kDown;
     view.oper_reason = wiring.underlay.block_reason;
   } else {
     view.oper_state = OperState::kUp;

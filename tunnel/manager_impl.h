@@ -28,6 +28,7 @@
 #include "tunnel/endpoint/endpoint_table.h"
 #include "tunnel/events.h"
 #include "tunnel/path/worker_pool.h"
+#include "tunnel/path_registry.h"
 #include "tunnel/request_log.h"
 #include "tunnel/rewire/link_changes.h"
 #include "tunnel/rewire/rewire.h"
@@ -133,6 +134,11 @@ class ManagerImpl {
   UnderlayState EvaluateUnderlay(const Wiring& wiring, uint32_t own_ifindex);
   absl::StatusOr<Wiring> Plan(const EndpointConfig& config,
                               uint32_t own_ifindex);
+  // The same where the underlay device is known; 0 with one configured: it is
+  // waited for, and the tunnel has no identity meanwhile.
+  Wiring PlanOn(const EndpointConfig& config, uint32_t underlay_ifindex,
+                uint32_t own_ifindex);
+  Wiring PlanAtStart(const EndpointConfig& config, uint32_t own_ifindex);
   // That only fields change which can be changed in place.
   static absl::Status CheckFixedFields(const EndpointConfig& from,
                                        const EndpointConfig& to);
@@ -322,6 +328,7 @@ class ManagerImpl {
   std::unique_ptr<WorkerPool> pool_;
   // By the holder of lock_ alone; the ConfigSection is the proof.
   std::map<std::string, std::unique_ptr<TunnelRecord>, std::less<>> tunnels_;
+  PathRegistry paths_;
   RequestLog requests_;
   size_t next_spread_ = 0;
   // Tunnels whose local device came to a pair that another tunnel holds.

@@ -111,12 +111,16 @@ UnderlayState ManagerImpl::EvaluateUnderlay(const Wiring& wiring,
           : platform_.links.RouteTo(remote, wiring.local,
                                     wiring.underlay_ifindex, config.fwmark);
   if (route.ok()) state.route_ifindex = route->ifindex;
+  const uint32_t underlay =
+      route.ok() && route->mtu != 0 ? route->mtu : kFallbackUnderlayMtu;
+  state.path = paths_.Of({.addresses = {wiring.local, remote},
+                          .ifindex = wiring.underlay_ifindex,
+                          .mark = config.fwmark});
+  state.path->SetRouteMtu(underlay);
   if (config.mtu.has_value()) {
     state.effective_mtu = *config.mtu;
     state.mtu_reason = absl::StrCat(*config.mtu, " (configured)");
   } else {
-    const uint32_t underlay =
-        route.ok() && route->mtu != 0 ? route->mtu : kFallbackUnderlayMtu;
     const uint32_t least = remote.is_v6() ? kMinMtuV6 : kMinMtuV4;
     state.effective_mtu =
         std::clamp(underlay > overhead ? underlay - overhead : least, least,
@@ -128,7 +132,11 @@ UnderlayState ManagerImpl::EvaluateUnderlay(const Wiring& wiring,
                    : " (no route yet)",
         " - ", overhead, " (outer headers)");
   }
-  if (wiring.local.family() == encap::IpFamily::kNone) {
+  if (LacksDevice(wiring)) {
+    state.transmit_block = encap::DropReason::kNoRoute;
+    state.block_reason =
+        absl::StrCat("interface ", config.underlay_device, " is not there");
+  } else if (wiring.local.family() == encap::IpFamily::kNone) {
     state.transmit_block = encap::DropReason::kNoRoute;
     state.block_reason =
         absl::StrCat(config.local_device, " has no ",
@@ -152,12 +160,18 @@ UnderlayState ManagerImpl::EvaluateUnderlay(const Wiring& wiring,
 
 absl::StatusOr<Wiring> ManagerImpl::Plan(const EndpointConfig& config,
                                          uint32_t own_ifindex) {
+  ASSIGN_OR_RETURN(const uint32_t underlay, ResolveDevice(config));
+  return PlanOn(config, underlay, own_ifindex);
+}
+
+Wiring ManagerImpl::PlanOn(const EndpointConfig& config,
+                           uint32_t underlay_ifindex, uint32_t own_ifindex) {
   Wiring wiring;
   wiring.config = config;
   wiring.etag = Etag(config);
-  ASSIGN_OR_RETURN(wiring.underlay_ifindex, ResolveDevice(config));
+  wiring.underlay_ifindex = underlay_ifindex;
   wiring.local = ResolveLocal(config);
-  if (wiring.local.family() != encap::IpFamily::kNone) {
+  if (wiring.local.family() != encap::IpFamily::kNone && !LacksDevice(wiring)) {
     wiring.keys = EndpointKeys(EffectiveEncap(wiring), wiring.underlay_ifindex);
   }
   wiring.underlay = EvaluateUnderlay(wiring, own_ifindex);

@@ -187,7 +187,9 @@ Wiring ManagerImpl::PlanAgain(const ConfigSection& section,
   }
   next.udp_port = now.udp_port;
   next.local = ResolveLocal(now.config);
-  if (next.local.family() != encap::IpFamily::kNone)
+  const bool has_identity =
+      next.local.family() != encap::IpFamily::kNone && !LacksDevice(next);
+  if (has_identity)
     next.keys = EndpointKeys(EffectiveEncap(next), next.underlay_ifindex);
   next.underlay = EvaluateUnderlay(next, tunnel.endpoint->device().ifindex());
   for (const EndpointKey& key : next.keys) {
@@ -196,7 +198,7 @@ Wiring ManagerImpl::PlanAgain(const ConfigSection& section,
     GiveWay(next, holder->name());
     break;
   }
-  if (next.keys.empty() && next.local.family() != encap::IpFamily::kNone) {
+  if (next.keys.empty() && has_identity) {
     waiting_for_pair_.insert(tunnel.name());
   } else {
     waiting_for_pair_.erase(tunnel.name());
@@ -245,19 +247,26 @@ bool ManagerImpl::ReconcileOne(const ConfigSection& section,
   if (next.keys != wiring.keys) return false;
   if (next.underlay == wiring.underlay && next.local == wiring.local)
     return true;
+  // What was learned holds for the way that the packets went.
+  if (next.underlay.route_ifindex != wiring.underlay.route_ifindex)
+    next.underlay.path->Forget();
   FollowMtu(tunnel, next);
-  if (next.underlay.transmit_block == wiring.underlay.transmit_block) {
-    wiring.underlay = std::move(next.underlay);
-    wiring.local = next.local;
-  } else {
+  const bool block_changes =
+      next.underlay.transmit_block != wiring.underlay.transmit_block;
+  if (block_changes) {
     LogInfo(
         next.underlay.block_reason.empty() ? "tunnel may transmit again"
                                            : "tunnel stops to transmit",
         {{"tunnel", tunnel.name()}, {"reason", next.underlay.block_reason}});
+  }
+  if (block_changes || MssLimitsFor(next) != wiring.variant->mss) {
     EndOverlap(section, tunnel);
     next.variant =
         BuildVariant(*tunnel.endpoint, next, wiring.variant->contexts);
     Turn(section, tunnel, next, RewirePlan::kPublish);
+  } else {
+    wiring.underlay = std::move(next.underlay);
+    wiring.local = next.local;
   }
   Announce(section, tunnel);
   return true;

@@ -71,11 +71,17 @@ absl::Status ManagerImpl::AlignLink(const ConfigSection&, LinkChanges& link,
   return link.SetUp(now.up, config.admin_up);
 }
 
+// As Plan(), but an underlay device that is not there yet is waited for.
+Wiring ManagerImpl::PlanAtStart(const EndpointConfig& config,
+                                uint32_t own_ifindex) {
+  return PlanOn(config, ResolveDevice(config).value_or(0), own_ifindex);
+}
+
 absl::Status ManagerImpl::TakeOver(const ConfigSection& section,
                                    const StoredTunnel& stored,
                                    std::unique_ptr<TunDevice> device,
                                    TransactionPart& part) {
-  ASSIGN_OR_RETURN(part.next, Plan(stored.config, stored.ifindex));
+  part.next = PlanAtStart(stored.config, stored.ifindex);
   part.made = std::make_unique<TunnelRecord>(NewRecord(stored));
   part.made->endpoint =
       std::make_unique<Endpoint>(part.name, std::move(device), pool_->size());
@@ -109,7 +115,7 @@ absl::Status ManagerImpl::RestoreOne(const ConfigSection& section,
     }
   }
   if (!adopted) {
-    ASSIGN_OR_RETURN(part.next, Plan(stored.config, 0));
+    part.next = PlanAtStart(stored.config, 0);
     part.origin = stored;
     RETURN_IF_ERROR(PrepareCreate(section, part));
     part.made->update_time = stored.update_time;
@@ -158,11 +164,9 @@ void ManagerImpl::KeepFailed(const ConfigSection& section,
       pool_->size());
   tunnel->wiring.config = stored.config;
   tunnel->wiring.etag = Etag(stored.config);
-  if (absl::StatusOr<Wiring> wiring = Plan(stored.config, 0); wiring.ok()) {
-    for (const EndpointKey& key : wiring->keys) {
-      if (table_.Reserve(section, key, *tunnel->endpoint) == nullptr)
-        tunnel->wiring.keys.push_back(key);
-    }
+  for (const EndpointKey& key : PlanAtStart(stored.config, 0).keys) {
+    if (table_.Reserve(section, key, *tunnel->endpoint) == nullptr)
+      tunnel->wiring.keys.push_back(key);
   }
   TunnelRecord& record = *tunnel;
   tunnels_[stored.config.name] = std::move(tunnel);

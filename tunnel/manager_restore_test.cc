@@ -121,6 +121,25 @@ TEST_F(ManagerRestoreTest, ATunnelThatCanNotComeBackIsNamedAndItsPairKept) {
   EXPECT_TRUE(tun_.Exists("gre0"));  // it is somebody else's
 }
 
+TEST_F(ManagerRestoreTest, AnUnderlayDeviceThatIsNotThereYetIsWaitedFor) {
+  links_.AddInterface(7, "eth1");
+  EndpointConfig config = Gre("gre0");
+  config.underlay_device = "eth1";
+  ASSERT_TRUE(Create(config).ok());
+  const uint32_t ifindex = manager_->Get("gre0")->ifindex;
+  manager_.reset();
+  links_.RemoveInterface(7);
+  EXPECT_EQ(Restart().adopted.size(), 1u);
+  EXPECT_EQ(manager_->Get("gre0")->oper_state, OperState::kDown);
+  EXPECT_EQ(manager_->Get("gre0")->oper_reason, "interface eth1 is not there");
+  links_.AddInterface(9, "eth1");
+  EXPECT_TRUE(Eventually(
+      [&] { return manager_->Get("gre0")->oper_state == OperState::kUp; }));
+  EXPECT_EQ(manager_->Get("gre0")->ifindex, ifindex);
+  config.name = "gre1";
+  EXPECT_EQ(GetReason(Create(config).status()), Reason::kEndpointPairInUse);
+}
+
 TEST_F(ManagerRestoreTest, AStoreThatRefusesLeavesAllAsItWas) {
   ASSERT_TRUE(Create(Gre("gre0")).ok());
   const TunnelList before = manager_->List();

@@ -4,9 +4,11 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "tunnel/base/clock.h"
 #include "tunnel/base/cpu.h"
 #include "tunnel/base/status_macros.h"
 #include "tunnel/manager_impl.h"
+#include "tunnel/mtu_reason.h"
 
 namespace tunnel {
 namespace {
@@ -85,10 +87,17 @@ absl::StatusOr<ChangeResult> TunnelManager::Attach(
 absl::StatusOr<TunnelView> TunnelManager::Get(absl::string_view name) const {
   std::optional<TunnelView> view = impl_->bus().Get(name);
   if (!view.has_value()) return impl_->NotFound(name);
+  view->mtu_reason = MtuReason(*view, SteadyCoarseNs());
   return *std::move(view);
 }
 
-TunnelList TunnelManager::List() const { return impl_->bus().List(); }
+TunnelList TunnelManager::List() const {
+  TunnelList list = impl_->bus().List();
+  const uint64_t now_ns = SteadyCoarseNs();
+  for (TunnelView& view : list.tunnels)
+    view.mtu_reason = MtuReason(view, now_ns);
+  return list;
+}
 
 absl::StatusOr<StatsSnapshot> TunnelManager::Stats(
     const std::vector<std::string>& names) const {

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -12,6 +13,7 @@
 
 #include "absl/time/time.h"
 #include "tunnel/endpoint/endpoint_config.h"
+#include "tunnel/endpoint/path_state.h"
 
 namespace tunnel {
 
@@ -65,6 +67,9 @@ struct TunnelView {
   encap::IpAddress effective_local;
   uint32_t effective_mtu = 0;  // bytes
   std::string mtu_reason;
+  // What is known of the way to the remote, now and not at that moment:
+  // MtuReason() tells it. nullptr: nothing.
+  std::shared_ptr<const PathState> path;
   uint32_t overhead = 0;  // outer header bytes
   uint64_t generation = 0;
   uint64_t revision = 0;

@@ -39,6 +39,7 @@ class Endpoint {
 
   // What the output path encapsulates with; null while paused [S1].
   Snapshot<Variant>& output() { return output_; }
+  const Snapshot<Variant>& output() const { return output_; }
 
   TunnelWorkerCounters& counters(size_t worker) const {
     return (*counters_)[worker];

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "tunnel/base/error.h"
@@ -113,10 +114,24 @@ bool MeansNoRoute(int error) {
   }
 }
 
+// True when the kernel tells what it knows at the moment of the path, e.g. an
+// MTU that an ICMP error reported to somebody, and not what the route says.
+bool IsTemporary(const nlattr* cache_info) {
+  if (cache_info == nullptr ||
+      static_cast<size_t>(nla_len(cache_info)) < sizeof(rta_cacheinfo)) {
+    return false;
+  }
+  rta_cacheinfo info;
+  std::memcpy(&info, nla_data(cache_info), sizeof(info));
+  return info.rta_expires != 0;
+}
+
+// With `entry` the answer is the entry of the routing table as it was set.
 NetlinkMessage RouteRequest(const encap::IpAddress& remote,
                             const encap::IpAddress& local, uint32_t ifindex,
-                            uint32_t mark) {
+                            uint32_t mark, bool entry) {
   rtmsg header{};
+  if (entry) header.rtm_flags = RTM_F_FIB_MATCH;
   header.rtm_family = Family(remote);
   header.rtm_dst_len = static_cast<uint8_t>(8 * remote.bytes().size());
   // With an IPv6 source address the kernel takes the interface as a wish only.
@@ -180,15 +195,17 @@ absl::StatusOr<RouteInfo> LookUpRoute(NetlinkSocket& socket,
                                       const encap::IpAddress& local,
                                       uint32_t ifindex, uint32_t mark) {
   RouteInfo route;
+  bool temporary = false;
   const NetlinkReply reply = socket.Request(
-      RouteRequest(remote, local, ifindex, mark),
-      [&route](const nlmsghdr* answer) {
+      RouteRequest(remote, local, ifindex, mark, /*entry=*/false),
+      [&](const nlmsghdr* answer) {
         if (answer->nlmsg_type != RTM_NEWROUTE) return;
         const auto attributes = Parse<RTA_MAX>(answer, sizeof(rtmsg));
         if (const nlattr* a = attributes[RTA_OIF]) {
           route.ifindex = nla_get_u32(a);
         }
         route.mtu = RouteMtu(attributes[RTA_METRICS]);
+        temporary = IsTemporary(attributes[RTA_CACHEINFO]);
       });
   const std::string subject = absl::StrCat("route to ", remote.ToString());
   if (MeansNoRoute(reply.error) || (reply.error == 0 && route.ifindex == 0)) {
@@ -197,6 +214,16 @@ absl::StatusOr<RouteInfo> LookUpRoute(NetlinkSocket& socket,
   RETURN_IF_ERROR(NetlinkStatus(reply, subject));
   ASSIGN_OR_RETURN(const LinkInfo link, GetLink(socket, route.ifindex));
   route.device = link.name;
+  if (temporary) {
+    route.mtu = 0;
+    socket.Request(RouteRequest(remote, local, ifindex, mark, /*entry=*/true),
+                   [&](const nlmsghdr* answer) {
+                     if (answer->nlmsg_type != RTM_NEWROUTE) return;
+                     const auto attributes =
+                         Parse<RTA_MAX>(answer, sizeof(rtmsg));
+                     route.mtu = RouteMtu(attributes[RTA_METRICS]);
+                   });
+  }
   if (route.mtu == 0) route.mtu = link.mtu;
   return route;
 }

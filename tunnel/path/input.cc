@@ -3,6 +3,7 @@
 #include <span>
 
 #include "encap/drop_reason.h"
+#include "encap/mss_clamp.h"
 #include "encap/outer_parse.h"
 #include "tunnel/base/clock.h"
 #include "tunnel/underlay/vnet_translate.h"
@@ -52,6 +53,8 @@ void Input::Receive(IncomingPacket& incoming, uint64_t now_ns) noexcept {
   }
   if (why != DropReason::kNone) return tunnel.CountDropRx(why);
 
+  if (variant->mss.any())
+    encap::ClampMss(packet, variant->ethernet, variant->mss);
   const size_t inner_bytes = packet.size();
   tunnel.last_receive_ns.Set(now_ns);
   if (endpoint.write_queue(worker_).Write(packet) !=

@@ -1,31 +1,26 @@
 #include "tunnel/path/output.h"
 
+#include <array>
+#include <optional>
+#include <random>
 #include <span>
 
 #include "encap/address.h"
-#include "encap/outer_parse.h"
+#include "encap/checksum.h"
+#include "encap/encap_limit.h"
+#include "encap/fragment.h"
+#include "encap/inner_packet.h"
+#include "encap/size_policy.h"
 #include "encap/wire/udp.h"
+#include "tunnel/base/clock.h"
 #include "tunnel/base/fault.h"
+#include "tunnel/path/own_outer.h"
 
 namespace tunnel {
-namespace {
 
 using encap::DropReason;
-
-constexpr size_t kEthernetHeaderLen = 14;
-
-// Destination port of a UDP packet whose UDP header begins at `offset`; 0 for
-// any other packet.
-uint16_t UdpPort(uint8_t protocol, std::span<const uint8_t> ip,
-                 size_t offset) noexcept {
-  if (protocol != encap::kProtoUdp ||
-      ip.size() < offset + encap::ConstUdpHeader::kLen) {
-    return 0;
-  }
-  return encap::ConstUdpHeader(ip.data() + offset).destination_port();
-}
-
-}  // namespace
+using encap::PacketBuffer;
+using encap::SizeAction;
 
 Output::Output(size_t worker, const EndpointTable& table, Qsbr::Reader& reader,
                Transport& transport, WorkerCountersOwned& counters)
@@ -35,15 +30,18 @@ Output::Output(size_t worker, const EndpointTable& table, Qsbr::Reader& reader,
       transport_(transport),
       counters_(counters),
       storage_(new uint8_t[kBatch * kPacketBytes]()),
+      fragment_storage_(new uint8_t[kBatch * kPacketBytes]),
       packets_(kBatch),
+      fragments_(kBatch),
       outgoing_(kBatch),
-      inner_bytes_(kBatch) {
+      charges_(kBatch),
+      fragment_count_(std::random_device{}()) {
   PrepareBuffers(kBatch);
 }
 
 void Output::PrepareBuffers(size_t count) noexcept {
   for (size_t i = 0; i < count; ++i) {
-    packets_[i] = encap::PacketBuffer(
+    packets_[i] = PacketBuffer(
         {storage_.get() + i * kPacketBytes, kPacketBytes},
         encap::kMaxEncapHeadroom, kPacketBytes - encap::kMaxEncapHeadroom);
   }
@@ -58,7 +56,7 @@ Output::Result Output::Run(QueueContext& queue) noexcept {
   if (FaultActive(Fault::kSectionEndsEarly)) reader_.Leave();
   if (read.packets > 0) {
     if (variant->transmit_block == DropReason::kNone) {
-      Transmit(*variant, read.packets);
+      Transmit(*variant, *queue.queue, read.packets);
     } else {
       Drop(*variant, read.packets);
     }
@@ -68,83 +66,178 @@ Output::Result Output::Run(QueueContext& queue) noexcept {
   return read.gone ? Result::kGone : Result::kDone;
 }
 
-void Output::Transmit(const Variant& variant, size_t count) noexcept {
-  TunnelWorkerCounters& tunnel = variant.endpoint->counters(worker_);
-  encap::OutputState& state = variant.contexts->of(worker_).output;
-  size_t ready = 0;
-  for (size_t i = 0; i < count; ++i) {
-    encap::PacketBuffer& packet = packets_[i];
-    const size_t inner_bytes = packet.size();
-    DropReason reason = DropReason::kRecursion;
-    if (!IsNested(variant, packet))
-      reason = variant.encapsulator.Encapsulate(packet, state);
-    if (reason != DropReason::kNone) {
-      tunnel.CountDropTx(reason);
-      continue;
-    }
-    outgoing_[ready] = {&packet, &variant.route, DropReason::kNone};
-    inner_bytes_[ready] = static_cast<uint32_t>(inner_bytes);
-    ++ready;
-  }
-  if (ready == 0) return;
-  transport_.SendBatch({outgoing_.data(), ready});
-  counters_.transmit_batches.Add(1);
-  counters_.transmit_batch.Record(ready);
-  uint64_t sent = 0;
-  uint64_t bytes = 0;
-  for (size_t i = 0; i < ready; ++i) {
-    if (outgoing_[i].result == DropReason::kNone) {
-      ++sent;
-      bytes += inner_bytes_[i];
-    } else {
-      tunnel.CountDropTx(outgoing_[i].result);
-    }
-  }
-  counters_.transmit_packets.Add(sent);
-  tunnel.transmit_packets.Add(sent);
-  tunnel.transmit_bytes.Add(bytes);
-}
-
 void Output::Drop(const Variant& variant, size_t count) noexcept {
   variant.endpoint->counters(worker_).CountDropTx(variant.transmit_block,
                                                   count);
+}
+
+void Output::Transmit(const Variant& variant, TunQueue& queue,
+                      size_t count) noexcept {
+  const uint64_t now_ns = SteadyCoarseNs();
+  const Batch batch{variant,
+                    variant.contexts->of(worker_),
+                    variant.endpoint->counters(worker_),
+                    queue,
+                    now_ns,
+                    variant.path == nullptr ? 0 : variant.path->Mtu(now_ns)};
+  for (size_t i = 0; i < count; ++i) Take(batch, packets_[i]);
+  Flush(batch);
+}
+
+void Output::Take(const Batch& batch, PacketBuffer& packet) noexcept {
+  const Variant& variant = batch.variant;
+  if (IsNested(variant, packet))
+    return batch.tunnel.CountDropTx(DropReason::kRecursion);
+  if (variant.mss.any()) encap::ClampMss(packet, variant.ethernet, variant.mss);
+  const encap::SizeVerdict verdict =
+      variant.size_policy.Judge(packet, batch.path_mtu);
+  switch (verdict.action) {
+    case SizeAction::kSend:
+      return Send(batch, packet);
+    case SizeAction::kFragmentInner:
+      return CutInner(batch, packet, verdict.mtu);
+    case SizeAction::kFragmentOuter:
+      return CutOuter(batch, packet, verdict.mtu);
+    case SizeAction::kRefuse:
+      return Refuse(batch, packet, verdict.mtu);
+  }
+}
+
+void Output::Send(const Batch& batch, PacketBuffer& packet) noexcept {
+  const auto inner_bytes = static_cast<uint32_t>(packet.size());
+  if (Encapsulate(batch, packet)) Queue(batch, packet, {inner_bytes, true});
+}
+
+// Each fragment is an inner packet of its own.
+void Output::CutInner(const Batch& batch, PacketBuffer& packet,
+                      uint32_t mtu) noexcept {
+  if (packet.hint().gso_type != encap::GsoType::kNone)
+    return Refuse(batch, packet, mtu);
+  encap::FragmentOptions options;
+  options.mtu = mtu;
+  if (batch.variant.ethernet) {
+    encap::InnerPacket inner;
+    encap::ReadInnerFrame(packet.bytes(), inner);
+    options.prefix_len = inner.ip_offset;
+  }
+  encap::Fragmenter cut;
+  DropReason reason = encap::FinishChecksum(packet);
+  if (reason == DropReason::kNone)
+    reason = encap::Fragmenter::Start(packet.bytes(), options, cut);
+  if (reason != DropReason::kNone) return batch.tunnel.CountDropTx(reason);
+  while (!cut.done()) {
+    PacketBuffer& piece = NewFragment(batch);
+    piece.Trim(cut.Next(piece.bytes()));
+    Send(batch, piece);
+  }
+}
+
+void Output::CutOuter(const Batch& batch, PacketBuffer& packet,
+                      uint32_t mtu) noexcept {
+  if (packet.hint().gso_type != encap::GsoType::kNone)
+    return batch.tunnel.CountDropTx(DropReason::kTooBig);
+  const auto inner_bytes = static_cast<uint32_t>(packet.size());
+  if (!Encapsulate(batch, packet)) return;
+  // An IPv6 packet of up to 1280 bytes passes whatever the DF policy says (RFC
+  // 4213 3.2).
+  const encap::FragmentOptions options{.mtu = mtu,
+                                       .identification = NextFragmentId(),
+                                       .ignore_dont_fragment = true};
+  encap::Fragmenter cut;
+  DropReason reason = encap::FinishChecksum(packet);
+  if (reason == DropReason::kNone)
+    reason = encap::Fragmenter::Start(packet.bytes(), options, cut);
+  if (reason != DropReason::kNone) return batch.tunnel.CountDropTx(reason);
+  while (!cut.done()) {
+    PacketBuffer& piece = NewFragment(batch);
+    piece.Trim(cut.Next(piece.bytes()));
+    Queue(batch, piece, {inner_bytes, cut.done()});
+  }
+}
+
+void Output::Refuse(const Batch& batch, const PacketBuffer& packet,
+                    uint32_t mtu) noexcept {
+  batch.tunnel.CountDropTx(DropReason::kTooBig);
+  if (mtu == 0) return;
+  reply_.Send({encap::InnerError::Kind::kTooBig, mtu}, packet.bytes(),
+              batch.variant.ethernet, batch.context.inner_errors, batch.now_ns,
+              batch.queue);
+}
+
+bool Output::Encapsulate(const Batch& batch, PacketBuffer& packet) noexcept {
+  const DropReason reason =
+      batch.variant.encapsulator.Encapsulate(packet, batch.context.output);
+  if (reason == DropReason::kNone) return true;
+  batch.tunnel.CountDropTx(reason);
+  if (reason != DropReason::kRecursion || batch.variant.ethernet) return false;
+  // No further encapsulation is allowed (RFC 2473 4.1.1).
+  const std::optional<encap::EncapLimit> limit =
+      encap::FindEncapLimit(packet.bytes());
+  if (!limit.has_value()) return false;
+  reply_.Send({encap::InnerError::Kind::kParameterProblem, limit->offset},
+              packet.bytes(), false, batch.context.inner_errors, batch.now_ns,
+              batch.queue);
+  return false;
+}
+
+void Output::Queue(const Batch& batch, PacketBuffer& packet,
+                   const Charge& charge) noexcept {
+  outgoing_[ready_] = {&packet, &batch.variant.route, DropReason::kNone};
+  charges_[ready_] = charge;
+  if (++ready_ == kBatch) Flush(batch);
+}
+
+void Output::Flush(const Batch& batch) noexcept {
+  used_fragments_ = 0;
+  if (ready_ == 0) return;
+  transport_.SendBatch({outgoing_.data(), ready_});
+  counters_.transmit_batches.Add(1);
+  counters_.transmit_batch.Record(ready_);
+  uint64_t sent = 0;
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < ready_; ++i) {
+    if (failed_ == DropReason::kNone) failed_ = outgoing_[i].result;
+    if (!charges_[i].last) continue;
+    if (failed_ == DropReason::kNone) {
+      ++sent;
+      bytes += charges_[i].inner_bytes;
+    } else {
+      batch.tunnel.CountDropTx(failed_);
+    }
+    failed_ = DropReason::kNone;
+  }
+  ready_ = 0;
+  counters_.transmit_packets.Add(sent);
+  batch.tunnel.transmit_packets.Add(sent);
+  batch.tunnel.transmit_bytes.Add(bytes);
+}
+
+PacketBuffer& Output::NewFragment(const Batch& batch) noexcept {
+  if (used_fragments_ == kBatch) Flush(batch);
+  const size_t i = used_fragments_++;
+  fragments_[i] = PacketBuffer(
+      {fragment_storage_.get() + i * kPacketBytes, kPacketBytes},
+      encap::kMaxEncapHeadroom, kPacketBytes - encap::kMaxEncapHeadroom);
+  return fragments_[i];
+}
+
+// Of two workers never the same, also in the low 16 bits that IPv4 has.
+uint32_t Output::NextFragmentId() noexcept {
+  constexpr int kWorkerBits = 4;
+  return fragment_count_++ << kWorkerBits |
+         (worker_ & ((1u << kWorkerBits) - 1));
 }
 
 // A packet that a tunnel of this host has made already would be nested: refused
 // at the first level, as the BSDs do, so that tunnels routed into each other
 // can not loop (RFC 2473 4.1).
 bool Output::IsNested(const Variant& variant,
-                      const encap::PacketBuffer& packet) const noexcept {
-  std::span<const uint8_t> ip = packet.bytes();
-  if (variant.ethernet) {
-    if (ip.size() < kEthernetHeaderLen) return false;
-    ip = ip.subspan(kEthernetHeaderLen);
-  }
-  const uint8_t* p = ip.data();
-  if (ip.size() >= 20 && (p[0] >> 4) == 4) {
-    const size_t header_len = (p[0] & 15) * size_t{4};
-    const uint16_t port = UdpPort(p[9], ip, header_len);
-    return MayBeTunnel(p[9], port) &&
-           table_.IsOwnOuter(
-               p[9],
-               {encap::IpAddress::V4(p + 12), encap::IpAddress::V4(p + 16)},
-               port);
-  }
-  if (ip.size() >= 40 && (p[0] >> 4) == 6) {
-    const uint16_t port = UdpPort(p[6], ip, 40);
-    return MayBeTunnel(p[6], port) &&
-           table_.IsOwnOuter(
-               p[6],
-               {encap::IpAddress::V6(p + 8), encap::IpAddress::V6(p + 24)},
-               port);
-  }
-  return false;
-}
-
-bool Output::MayBeTunnel(uint8_t protocol, uint16_t udp_port) const noexcept {
-  if (udp_port != 0) return table_.HasUdp();
-  return protocol == encap::kProtoIpip || protocol == encap::kProtoIpv6 ||
-         protocol == encap::kProtoGre;
+                      const PacketBuffer& packet) const noexcept {
+  const std::optional<OwnOuter> outer =
+      ReadOwnOuter(packet.bytes(), variant.ethernet);
+  if (!outer.has_value()) return false;
+  if (outer->protocol == encap::kProtoUdp && !table_.HasUdp()) return false;
+  return table_.IsOwnOuter(outer->protocol, outer->addresses, outer->udp_port);
 }
 
 }  // namespace tunnel

@@ -34,7 +34,8 @@ Worker::Worker(size_t index, int cpu, const EndpointTable& table,
       cpu_(cpu),
       transport_(std::move(transport)),
       output_(index, table, reader, *transport_, counters_),
-      input_(index, table, reader, *transport_, counters_) {}
+      input_(index, table, reader, *transport_, counters_),
+      error_input_(index, table, reader, *transport_) {}
 
 Worker::~Worker() { Stop(); }
 
@@ -48,6 +49,9 @@ absl::Status Worker::Start() {
   RETURN_IF_ERROR(Watch(wake_.get(), kWakeTag));
   uint64_t tag = kFirstSocketTag;
   for (const int fd : transport_->receive_fds())
+    RETURN_IF_ERROR(Watch(fd, tag++));
+  receive_fds_ = tag - kFirstSocketTag;
+  for (const int fd : transport_->error_fds())
     RETURN_IF_ERROR(Watch(fd, tag++));
   {
     const MutexLock lock(mu_);
@@ -119,7 +123,7 @@ void Worker::Loop() {
       if (tag == kWakeTag) {
         commands = true;
       } else if (tag <= kLastSocketTag) {
-        input_.Run(tag - kFirstSocketTag);
+        ServeSocket(tag - kFirstSocketTag);
       } else {
         Serve(*reinterpret_cast<QueueContext*>(tag));
       }
@@ -178,6 +182,14 @@ void Worker::Arm(QueueContext& queue, bool readable) {
   const int verb = readable ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
   queue.gone = ::epoll_ctl(epoll_.get(), verb, queue.queue->fd(), &event) != 0;
   queue.parked = !readable;
+}
+
+void Worker::ServeSocket(size_t socket) {
+  if (socket < receive_fds_) {
+    input_.Run(socket);
+  } else {
+    error_input_.Run(socket - receive_fds_);
+  }
 }
 
 void Worker::Serve(QueueContext& queue) {

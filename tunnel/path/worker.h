@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "tunnel/base/unique_fd.h"
 #include "tunnel/endpoint/endpoint_table.h"
+#include "tunnel/path/error_input.h"
 #include "tunnel/path/input.h"
 #include "tunnel/path/output.h"
 #include "tunnel/path/queue_context.h"
@@ -66,6 +67,7 @@ class Worker {
   void Loop();
   void RunCommands();
   void Execute(const Command& command);
+  void ServeSocket(size_t socket);
   void Arm(QueueContext& queue, bool readable);
   void Serve(QueueContext& queue);
 
@@ -75,6 +77,9 @@ class Worker {
   WorkerCountersOwned counters_;
   Output output_;
   Input input_;
+  ErrorInput error_input_;
+  // Sockets whose events have the first tags; behind them those for errors.
+  size_t receive_fds_ = 0;
   UniqueFd epoll_;
   UniqueFd wake_;
   // Set by Stop(), read by the thread after it was woken through wake_.

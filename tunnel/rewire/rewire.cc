@@ -199,6 +199,8 @@ std::unique_ptr<Variant> BuildVariant(Endpoint& endpoint, const Wiring& wiring,
   auto variant = std::make_unique<Variant>(endpoint, EffectiveEncap(wiring),
                                            route, std::move(contexts));
   variant->transmit_block = wiring.underlay.transmit_block;
+  variant->path = wiring.underlay.path;
+  variant->mss = MssLimitsFor(wiring);
   if (!wiring.config.admin_up) {
     variant->transmit_block = encap::DropReason::kDown;
     variant->receive_block = encap::DropReason::kDown;

@@ -18,6 +18,7 @@ void Pause(const ConfigSection& section, const Datapath& path,
   section.SetStep("pause");
   for (TunnelRecord* tunnel : tunnels) {
     tunnel->endpoint->output().Publish(nullptr);
+    path.table.senders(section).Remove(section, *tunnel->endpoint);
   }
   if (FaultActive(Fault::kPauseWithoutWait)) return;
   path.qsbr.Wait();
@@ -62,7 +63,10 @@ void Establish(const ConfigSection& section, const Datapath& path,
 void Resume(const ConfigSection& section, const Datapath& path,
             TunnelRecord& tunnel) {
   section.SetStep("resume");
-  tunnel.endpoint->output().Publish(tunnel.wiring.variant.get());
+  const Variant& variant = *tunnel.wiring.variant;
+  tunnel.endpoint->output().Publish(&variant);
+  path.table.senders(section).Set(section, *tunnel.endpoint,
+                                  SenderKeys(variant.config));
   if (FaultActive(Fault::kResumeWithoutUnpark)) return;
   if (tunnel.establishment != nullptr)
     path.pool.Unpark(section, *tunnel.establishment);

@@ -14,9 +14,11 @@
 
 #include "absl/time/time.h"
 #include "encap/drop_reason.h"
+#include "encap/mss_clamp.h"
 #include "tunnel/endpoint/endpoint.h"
 #include "tunnel/endpoint/endpoint_config.h"
 #include "tunnel/endpoint/endpoint_key.h"
+#include "tunnel/endpoint/path_state.h"
 #include "tunnel/path/worker_pool.h"
 #include "tunnel/underlay/udp_port_lease.h"
 
@@ -25,6 +27,7 @@ namespace tunnel {
 // What the underlay lets the tunnel do at the moment.
 struct UnderlayState {
   uint32_t route_ifindex = 0;  // that the route leaves by; 0: no route
+  std::shared_ptr<PathState> path;
   uint32_t effective_mtu = 0;  // bytes, for the interface
   std::string mtu_reason;
   // kNone, or why nothing can be sent now; with the sentence for people.
@@ -39,8 +42,9 @@ struct UnderlayState {
 // Everything that a change of the configuration replaces at once.
 struct Wiring {
   EndpointConfig config;
-  std::string etag;               // Etag(config)
-  uint32_t underlay_ifindex = 0;  // of config.underlay_device
+  std::string etag;  // Etag(config)
+  // Of config.underlay_device; 0 without one, or while it is not there.
+  uint32_t underlay_ifindex = 0;
   // The outer source in force. No address: that of config.local_device, which
   // has none now.
   encap::IpAddress local;
@@ -53,6 +57,11 @@ struct Wiring {
   std::unique_ptr<Variant> variant;
 };
 
+// The underlay device is not there: waited for, and no identity meanwhile.
+inline bool LacksDevice(const Wiring& wiring) {
+  return !wiring.config.underlay_device.empty() && wiring.underlay_ifindex == 0;
+}
+
 // The outer configuration with the source in force; the unspecified address
 // when there is none.
 inline encap::EncapConfig EffectiveEncap(const Wiring& wiring) {
@@ -64,6 +73,11 @@ inline encap::EncapConfig EffectiveEncap(const Wiring& wiring) {
                                        : encap::IpAddress::V4(kUnspecified);
   }
   return encap;
+}
+
+// What inner TCP may announce in this tunnel.
+inline encap::MssLimits MssLimitsFor(const Wiring& wiring) {
+  return encap::MssLimitsOf(wiring.config.encap, wiring.underlay.effective_mtu);
 }
 
 // The wiring before a change that is received from still, and sent with until
