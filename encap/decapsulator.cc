@@ -156,6 +156,8 @@ inline DropReason Decapsulator::ReadIp(std::span<const uint8_t> payload,
   if (reason != DropReason::kNone) return reason;
   const bool is_v4 = inner.family == IpFamily::kV4;
   if (announced != (is_v4 ? ipv4_ : ipv6_)) return DropReason::kBadIpHeader;
+  // RFC 2003 3.1; of IPv6 the host judges (RFC 8200 3).
+  if (is_v4 && inner.ttl == 0) return DropReason::kTtlExpired;
   return CheckSource(payload.data(), inner.family);
 }
 

@@ -20,6 +20,7 @@ using testing::InnerV6;
 using testing::Ipv4HeaderIsRight;
 using testing::OwnedPacket;
 using testing::Peer;
+using testing::SetOuterEcn;
 
 constexpr IpFamily kFamilies[] = {IpFamily::kV4, IpFamily::kV6};
 
@@ -29,19 +30,6 @@ Bytes Outer(const EncapConfig& config, const Bytes& inner,
   EXPECT_EQ(Encapsulator(config).Encapsulate(*packet, state),
             DropReason::kNone);
   return packet.bytes();
-}
-
-// Sets the ECN field of an outer header and mends its checksum.
-void SetOuterEcn(Bytes& p, uint8_t ecn) {
-  if (p[0] >> 4 == 6) {
-    p[1] = static_cast<uint8_t>((p[1] & 0xcf) | ecn << 4);
-    return;
-  }
-  p[1] = static_cast<uint8_t>((p[1] & 0xfc) | ecn);
-  p[10] = p[11] = 0;
-  const uint16_t sum = testing::ReferenceChecksum({p.data(), 20});
-  p[10] = static_cast<uint8_t>(sum >> 8);
-  p[11] = static_cast<uint8_t>(sum);
 }
 
 struct Result {

@@ -171,7 +171,9 @@ DropReason Encapsulator::EncapsulateAs(PacketBuffer& packet,
   fields.ttl =
       ttl_.Of(kEthernet && inner.family == IpFamily::kNone ? kTtlWithoutInner
                                                            : inner.ttl);
-  if (fields.ttl == 0) return DropReason::kTtlExpired;
+  // A packet that may cross no hop enters no tunnel (RFC 2003 3.1); in a frame
+  // it only crosses a bridge.
+  if ((kEthernet ? fields.ttl : inner.ttl) == 0) return DropReason::kTtlExpired;
   const size_t inner_len = kEthernet ? payload.size() : inner.ip_len;
   if (packet.headroom() < header_len || inner_len + header_len > kMaxOuterLen) {
     return DropReason::kTooBig;

@@ -41,7 +41,7 @@ class Encapsulator {
   // Errors: kTruncated, kBadIpHeader, kUnknownProtocol (a family that the mode
   // does not carry), kTooBig (above 65,535 bytes, or more than the headroom
   // holds, or a super-packet where each segment needs its own GRE checksum,
-  // sequence number or UDP header), kTtlExpired (inherited TTL 0), kRecursion
+  // sequence number or UDP header), kTtlExpired (inner TTL 0), kRecursion
   // (an inner IPv6 packet whose Tunnel Encapsulation Limit is 0; RFC
   // 2473 4.1.1). `state` changes on kNone alone. A partial checksum is finished
   // when a GRE or UDP checksum must cover it, else it stays partial.

@@ -174,7 +174,9 @@ TEST(EncapsulatorTest, TtlIsFixedOrInherited) {
       EncapConfig config = Config(Mode::kGre, outer);
       config.ttl = 200;
       EXPECT_EQ(OuterTtl(Send(config, Inner(inner, {.ttl = 3})).bytes), 200);
-      EXPECT_EQ(OuterTtl(Send(config, Inner(inner, {.ttl = 0})).bytes), 200);
+      EXPECT_EQ(Send(config, Inner(inner, {.ttl = 0})).reason,
+                DropReason::kTtlExpired)
+          << "RFC 2003 3.1";
       config.ttl = std::nullopt;
       EXPECT_EQ(OuterTtl(Send(config, Inner(inner, {.ttl = 3})).bytes), 3);
       EXPECT_EQ(Send(config, Inner(inner, {.ttl = 0})).reason,

@@ -118,6 +118,18 @@ Bytes Inner(IpFamily family, const InnerOptions& options) {
   return family == IpFamily::kV4 ? InnerV4(options) : InnerV6(options);
 }
 
+void SetOuterEcn(Bytes& packet, uint8_t ecn) {
+  if (packet[0] >> 4 == 6) {
+    packet[1] = static_cast<uint8_t>((packet[1] & 0xcf) | ecn << 4);
+    return;
+  }
+  packet[1] = static_cast<uint8_t>((packet[1] & 0xfc) | ecn);
+  packet[10] = packet[11] = 0;
+  const uint16_t sum = ReferenceChecksum({packet.data(), 20});
+  packet[10] = static_cast<uint8_t>(sum >> 8);
+  packet[11] = static_cast<uint8_t>(sum);
+}
+
 Bytes Frame(uint16_t ethertype, const Bytes& payload, int tags) {
   Bytes frame = FromHex("02000000000a 02000000000b");
   for (int i = 0; i < tags; ++i) {

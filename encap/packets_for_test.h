@@ -42,6 +42,8 @@ struct InnerOptions {
 Bytes InnerV4(const InnerOptions& options = {});
 Bytes InnerV6(const InnerOptions& options = {});
 Bytes Inner(IpFamily family, const InnerOptions& options = {});
+// Sets the ECN field of an IP header and mends its checksum.
+void SetOuterEcn(Bytes& packet, uint8_t ecn);
 // An Ethernet frame of this EtherType, behind `tags` VLAN tags.
 Bytes Frame(uint16_t ethertype, const Bytes& payload, int tags = 0);
 

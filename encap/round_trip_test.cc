@@ -46,6 +46,17 @@ EncapConfig AnyConfig() {
   config.df =
       *rc::gen::element(DfPolicy::kOn, DfPolicy::kOff, DfPolicy::kInherit);
   config.ecn = *rc::gen::element(EcnMode::kNormal, EcnMode::kCompat);
+  if (outer == IpFamily::kV6) {
+    config.encap_limit = AnyOptional(rc::gen::arbitrary<uint8_t>());
+  }
+  if (mode != Mode::kGretap && *rc::gen::arbitrary<bool>()) {
+    // Where the packets of AnyIp() come from.
+    for (const char* text : {"10.1.0.0/24", "fd00:1::/64"}) {
+      const IpPrefix prefix = *IpPrefix::Parse(text);
+      if (!Carries(mode, prefix.address.family())) continue;
+      config.allowed_sources.push_back(prefix);
+    }
+  }
   if (*rc::gen::arbitrary<bool>()) {
     config.transport = OuterTransport::kUdp;
     config.udp_port = *rc::gen::arbitrary<uint16_t>();
@@ -117,10 +128,12 @@ RC_GTEST_PROP(RoundTripTest, WhatGoesInComesOut, ()) {
   }
 }
 
-// A tunnel in a tunnel: two headers on, two headers off.
+// A tunnel in a tunnel: two headers on, two headers off; but none behind a
+// limit of 0 (RFC 2473 4.1.1).
 RC_GTEST_PROP(RoundTripTest, TunnelsNest, ()) {
   EncapConfig inner_config = AnyConfig();
   inner_config.mode = Mode::kGre;
+  inner_config.allowed_sources.clear();
   const EncapConfig outer_config =
       Config(Mode::kGif, *rc::gen::element(IpFamily::kV4, IpFamily::kV6));
   const Bytes payload = AnyIp(IpFamily::kV6);
@@ -132,8 +145,13 @@ RC_GTEST_PROP(RoundTripTest, TunnelsNest, ()) {
   OuterInfo info;
   RC_ASSERT(Encapsulator(inner_config).Encapsulate(*packet, out1) ==
             DropReason::kNone);
-  RC_ASSERT(Encapsulator(outer_config).Encapsulate(*packet, out2) ==
-            DropReason::kNone);
+  const DropReason nested =
+      Encapsulator(outer_config).Encapsulate(*packet, out2);
+  if (inner_config.encap_limit == 0) {
+    RC_ASSERT(nested == DropReason::kRecursion);
+    return;
+  }
+  RC_ASSERT(nested == DropReason::kNone);
   RC_ASSERT(ParseOuter(packet->bytes(), true, info) == DropReason::kNone);
   RC_ASSERT(Decapsulator(Peer(outer_config)).Decapsulate(*packet, info, in2) ==
             DropReason::kNone);
