@@ -32,7 +32,9 @@ void Run(const EncapConfig& config, const SegmentHint& hint,
   PacketBuffer packet(bytes, 0, bytes.size());
   packet.hint() = hint;
   OuterInfo info;
-  if (ParseOuter(std::as_const(packet).bytes(), false, info) !=
+  constexpr ParseOptions kOptions{.verify_header_checksum = false,
+                                  .any_udp_port = true};
+  if (ParseOuter(std::as_const(packet).bytes(), kOptions, info) !=
       DropReason::kNone) {
     return;
   }

@@ -24,9 +24,11 @@ void Run(const EncapConfig& config, const uint8_t* payload, size_t size) {
     return;
   }
   OuterInfo info;
-  Require(ParseOuter(std::as_const(packet).bytes(), true, info) ==
+  constexpr ParseOptions kOptions{.any_udp_port = true};
+  Require(ParseOuter(std::as_const(packet).bytes(), kOptions, info) ==
               DropReason::kNone,
           "what is sent can be parsed");
+  Require(info.udp_port == UdpPort(config), "the port is that of the tunnel");
   Require(info.total_len == packet.size(), "the outer length is right");
   EncapConfig peer = config;
   std::swap(peer.local, peer.remote);
@@ -36,6 +38,10 @@ void Run(const EncapConfig& config, const uint8_t* payload, size_t size) {
   InputState in;
   const DropReason reason = Decapsulator(peer).Decapsulate(packet, info, in);
   if (reason == DropReason::kMartianSource) return;
+  if (reason == DropReason::kWrongSource) {
+    Require(!config.allowed_sources.empty(), "every source is allowed");
+    return;
+  }
   Require(reason == DropReason::kNone, "what is sent is taken");
   Require(packet.size() <= size &&
               std::equal(packet.data(), packet.data() + packet.size(), payload),

@@ -23,6 +23,16 @@ EncapConfig ConfigFromBytes(uint8_t mode, uint8_t policy) {
   if (policy & 2) config.tos = 0xb8;
   config.df = static_cast<DfPolicy>(((policy >> 2) & 3) % 3);
   if (policy & 16) config.ecn = EcnMode::kCompat;
+  if (policy & 32) {
+    config.transport = OuterTransport::kUdp;
+    config.udp_zero_checksum = !v6 && policy & 64;
+  }
+  if ((policy & 128) && config.mode != Mode::kGretap) {
+    config.allowed_sources = {*IpPrefix::Parse(
+        config.mode == Mode::kSit || config.mode == Mode::kIp6ip6
+            ? "fd00::/8"
+            : "10.0.0.0/8")};
+  }
   Require(Validate(config).empty(), "the config is valid");
   return config;
 }
