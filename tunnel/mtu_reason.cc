@@ -1,5 +1,6 @@
 #include "tunnel/mtu_reason.h"
 
+#include <memory>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
@@ -17,9 +18,9 @@ std::string Minutes(uint64_t seconds) {
 }  // namespace
 
 std::string MtuReason(const TunnelView& view, uint64_t now_ns) {
-  if (view.path == nullptr) return view.mtu_reason;
-  const std::optional<PathState::Learned> learned =
-      view.path->LearnedNow(now_ns);
+  const std::shared_ptr<const PathState> path = view.path.lock();
+  if (path == nullptr) return view.mtu_reason;
+  const std::optional<PathState::Learned> learned = path->LearnedNow(now_ns);
   if (!learned.has_value()) return view.mtu_reason;
   const uint64_t left = learned->expires_ns - now_ns;
   return absl::StrCat(

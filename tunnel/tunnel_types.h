@@ -68,8 +68,8 @@ struct TunnelView {
   uint32_t effective_mtu = 0;  // bytes
   std::string mtu_reason;
   // What is known of the way to the remote, now and not at that moment:
-  // MtuReason() tells it. nullptr: nothing.
-  std::shared_ptr<const PathState> path;
+  // MtuReason() tells it. Not kept alive: it ends with the last tunnel there.
+  std::weak_ptr<const PathState> path;
   uint32_t overhead = 0;  // outer header bytes
   uint64_t generation = 0;
   uint64_t revision = 0;

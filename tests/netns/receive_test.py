@@ -147,16 +147,22 @@ class Raw(unittest.TestCase):
         self.receive(1, fragments)
         self.receive(1, lambda inner: reversed(fragments(inner)))
 
-    def test_outer_ipv6_fragments_are_counted(self):
-        """The kernel hands IPv6 fragments to packet sockets as they come; they are
-        dropped under their own reason."""
+    def test_outer_ipv6_fragments_are_put_together(self):
+        """The kernel hands IPv6 fragments to packet sockets as they come."""
         ends = lab.outer(2, "6", 2), lab.outer(2, "6", 1)
-        whole = packets.gre(0x0800, packets.ipv4(
-            lab.inner(2, "4", 2), lab.inner(2, "4", 1), 17, b"x" * 1600))
-        head = lambda offset, more: struct.pack("!BBHI", 47, 0, offset | more, 77)
-        for _ in range(3):
-            self.sender.send(packets.ipv6(*ends, 44, head(0, 1) + whole[:800]))
-            self.sender.send(packets.ipv6(*ends, 44, head(800, 0) + whole[800:]))
+
+        def fragments(inner, overlap=0, number=77):
+            whole = packets.gre(0x0800, inner)
+            head = lambda offset, more: struct.pack("!BBHI", 47, 0, offset | more, number)
+            return [packets.ipv6(*ends, 44, head(0, 1) + whole[:800]),
+                    packets.ipv6(*ends, 44, head(800 - overlap, 0)
+                                 + whole[800 - overlap:])]
+        self.receive(2, fragments)
+        self.receive(2, lambda inner: reversed(fragments(inner, number=78)))
+        inner = packets.ipv4(lab.inner(2, "4", 2), lab.inner(2, "4", 1), 17, b"x" * 1600)
+        for number in range(3):
+            for packet in fragments(inner, 8, 80 + number):
+                self.sender.send(packet)
         client = rpc.Client(self.pair.a.daemon.target)
         drops = lambda: client.telemetry.GetStats(
             client.messages.GetStatsRequest()).unmatched_drops

@@ -23,6 +23,19 @@ void Input::Run(size_t index) noexcept {
   for (IncomingPacket& incoming : batch) Receive(incoming, now_ns);
 }
 
+// Fragments of packets that were not completed count when they are given up:
+// each is a packet of the wire that nobody got.
+bool Input::Reassemble(encap::PacketBuffer& packet) noexcept {
+  const encap::ReassemblyVerdict verdict =
+      reassembler_.Add(packet, SteadyCoarseNs());
+  const encap::ReassemblyStats& stats = reassembler_.stats();
+  uint64_t dropped = 0;
+  for (const uint64_t n : stats.dropped) dropped += n;
+  for (; given_up_ < dropped; ++given_up_)
+    counters_.CountUnmatched(DropReason::kReassemblyFailed);
+  return verdict == encap::ReassemblyVerdict::kComplete;
+}
+
 void Input::Receive(IncomingPacket& incoming, uint64_t now_ns) noexcept {
   encap::PacketBuffer& packet = incoming.packet;
   encap::OuterInfo outer;
@@ -31,6 +44,10 @@ void Input::Receive(IncomingPacket& incoming, uint64_t now_ns) noexcept {
   constexpr encap::ParseOptions kOptions{.verify_header_checksum = true,
                                          .any_udp_port = true};
   DropReason why = encap::ParseOuter(packet.bytes(), kOptions, outer);
+  if (why == DropReason::kReassemblyFailed) {
+    if (!Reassemble(packet)) return;
+    why = encap::ParseOuter(packet.bytes(), kOptions, outer);
+  }
   if (why != DropReason::kNone) return counters_.CountUnmatched(why);
   const EndpointTable::Found found = table_.Find(outer, incoming.ifindex);
   const Variant* variant = found.variant;

@@ -4,6 +4,7 @@
 //   Decapsulator
 //   -> TunQueue::Write -> counters
 //
+// Outer fragments are put together first; of IPv4 the kernel has done so.
 // One ReadSection for a batch. No lock, no allocation, no atomic
 // read-modify-write. One thread.
 
@@ -13,6 +14,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "encap/packet.h"
+#include "encap/reassembly.h"
 #include "tunnel/endpoint/endpoint_table.h"
 #include "tunnel/stats/counters.h"
 #include "tunnel/sync/qsbr.h"
@@ -38,11 +41,21 @@ class Input {
   // Every packet of a batch gets the same time stamp.
   void Receive(IncomingPacket& incoming, uint64_t now_ns) noexcept;
 
+  // Takes an outer fragment; true when `packet` is now the whole packet.
+  bool Reassemble(encap::PacketBuffer& packet) noexcept;
+
+  // The kernel puts outer IPv4 fragments together; these are of IPv6. Memory
+  // for one worker, taken at the start.
+  static constexpr encap::ReassemblyOptions kReassembly{
+      .max_packets = 64, .max_bytes = size_t{1} << 20};
+
   const size_t worker_;
   const EndpointTable& table_;
   Qsbr::Reader& reader_;
   Transport& transport_;
   WorkerCountersOwned& counters_;
+  encap::Reassembler reassembler_{kReassembly};
+  uint64_t given_up_ = 0;  // fragments, as counted
 };
 
 }  // namespace tunnel
