@@ -55,7 +55,7 @@ class ManagerConfirmTest : private WithStore, public ManagerFixture {
 };
 
 TEST_F(ManagerConfirmTest, GoesBackByItself) {
-  const auto applied = ApplyFor(milliseconds(300));
+  const auto applied = ApplyFor(milliseconds(1500));
   ASSERT_TRUE(applied.ok()) << applied.status();
   ASSERT_TRUE(applied->pending.has_value());
   EXPECT_EQ(applied->pending->tunnels.size(), 3u);

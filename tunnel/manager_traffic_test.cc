@@ -76,6 +76,15 @@ TEST_F(ManagerTrafficTest, ADetachedTunnelReceivesNothingAndKeepsItsPair) {
         manager_->Stats({"gre0"})->tunnels[0].counters;
     return counters.receive_packets == 2 && counters.transmit_packets == 1;
   }));
+
+  tun_.SetRefuse("gre0", true);
+  ASSERT_TRUE(wire_.Inject(0, reply));
+  const auto refused = static_cast<size_t>(encap::DropReason::kInnerWriteError);
+  EXPECT_TRUE(Eventually([&] {
+    return manager_->Stats({"gre0"})
+               ->tunnels[0]
+               .counters.receive_drops[refused] == 1;
+  }));
 }
 
 TEST_F(ManagerTrafficTest, WithoutItsLocalAddressATunnelSendsNothing) {
@@ -137,11 +146,12 @@ TEST_F(ManagerTrafficTest, ARemovedDeviceFailsThatTunnelAlone) {
 // it came for must happen all the same.
 TEST_F(ManagerTrafficTest, AnInterruptedMonitorTriesAgain) {
   ASSERT_TRUE(Create(Gre("gre0")).ok());
-  std::atomic<bool> hold{true};
+  std::atomic<bool> held{false}, hold{true};
   std::thread holder([&] {
     EXPECT_TRUE(manager_
                     ->UpdateTunnel(call_, "gre0",
                                    [&](const EndpointConfig& current) {
+                                     held = true;
                                      while (hold)
                                        std::this_thread::sleep_for(
                                            milliseconds(1));
@@ -150,8 +160,7 @@ TEST_F(ManagerTrafficTest, AnInterruptedMonitorTriesAgain) {
                                    {})
                     .ok());
   });
-  ASSERT_TRUE(
-      Eventually([&] { return manager_->LockInfo().holder.has_value(); }));
+  ASSERT_TRUE(Eventually([&] { return held.load(); }));
   links_.RemoveLocalAddress(Address("192.0.2.1"));
   for (int i = 0; i < 3; ++i) {
     uint64_t id = 0;

@@ -164,7 +164,7 @@ TEST_F(AccessTest, OneUserCanNotTakeAllConnections) {
   EXPECT_TRUE(List(ChannelFrom(Connect(kUser + 1, kAdminGroup))).ok());
   // One that ends makes room.
   held.pop_back();
-  const auto limit = Clock::now() + std::chrono::seconds(5);
+  const auto limit = Clock::now() + std::chrono::minutes(1);
   bool served = false;
   while (!served && Clock::now() < limit) {
     served = List(ChannelFrom(Connect(kUser, kAdminGroup))).ok();
@@ -186,7 +186,7 @@ TEST_F(AccessTest, RecoversFromAFloodOfIdleConnections) {
   for (int i = 0; i < 200; ++i) flood.push_back(Connect(0, 0));
   EXPECT_FALSE(List(daemon_.Connect()).ok());
   flood.clear();
-  const auto limit = Clock::now() + std::chrono::seconds(10);
+  const auto limit = Clock::now() + std::chrono::minutes(1);
   bool served = false;
   while (!served && Clock::now() < limit) {
     served = List(daemon_.Connect()).ok();
@@ -204,7 +204,7 @@ TEST(KeepaliveTest, SilentConnectionsAreGivenUp) {
   for (int i = 0; i < 8; ++i) {
     silent.push_back(ConnectAs(daemon.socket_path(), geteuid(), getegid(), {}));
   }
-  const auto limit = Clock::now() + std::chrono::seconds(10);
+  const auto limit = Clock::now() + std::chrono::minutes(1);
   bool served = false;
   while (!served && Clock::now() < limit) served = List(daemon.Connect()).ok();
   EXPECT_TRUE(served);

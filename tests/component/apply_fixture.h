@@ -52,7 +52,7 @@ class ApplyTest : public ::testing::Test {
   }
   static void SetDeadline(grpc::ClientContext& context) {
     context.set_deadline(std::chrono::system_clock::now() +
-                         std::chrono::seconds(20));
+                         std::chrono::minutes(1));
   }
 
   v1::ListTunnelsResponse List() {
@@ -78,10 +78,10 @@ class ApplyTest : public ::testing::Test {
   // What is committed, byte by byte.
   std::string State() { return List().SerializeAsString(); }
 
-  // False when it does not come true within 10 s.
+  // False when it does not come true within a minute.
   static bool Await(const std::function<bool()>& condition) {
     using Clock = std::chrono::steady_clock;
-    const auto limit = Clock::now() + std::chrono::seconds(10);
+    const auto limit = Clock::now() + std::chrono::minutes(1);
     while (!condition()) {
       if (Clock::now() > limit) return false;
       std::this_thread::sleep_for(std::chrono::milliseconds(5));

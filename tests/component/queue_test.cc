@@ -5,7 +5,6 @@
 #include <grpcpp/completion_queue.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <functional>
@@ -16,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/component/daemon.h"
+#include "tests/concurrency/latency.h"
 
 namespace tunnel::ctl {
 namespace {
@@ -62,7 +62,7 @@ class QueueTest : public ::testing::Test {
   }
   size_t Waiters() { return daemon_.manager().LockInfo().waiters.size(); }
   static bool Await(const std::function<bool()>& condition) {
-    const auto limit = Clock::now() + std::chrono::seconds(20);
+    const auto limit = Clock::now() + std::chrono::minutes(1);
     while (!condition()) {
       if (Clock::now() > limit) return false;
       std::this_thread::yield();
@@ -89,7 +89,8 @@ TEST_F(QueueTest, IsBoundedAndACancelledWaiterLeavesAtOnce) {
   EXPECT_EQ(ReasonOf(late->status), "CONFIG_LOCK_QUEUE_FULL");
 
   // From the cancel in the client to the empty place in the daemon's queue.
-  std::vector<Clock::duration> times;
+  WakeMeter meter;
+  Latencies times;
   for (size_t i = 0; i < kWaiters / 2; ++i) {
     const auto start = Clock::now();
     waiters[i]->context.TryCancel();
@@ -98,23 +99,25 @@ TEST_F(QueueTest, IsBoundedAndACancelledWaiterLeavesAtOnce) {
     ASSERT_EQ(Next(), waiters[i].get());
     EXPECT_EQ(waiters[i]->status.error_code(), grpc::StatusCode::CANCELLED);
   }
-  std::sort(times.begin(), times.end());
-  const auto ms = [](Clock::duration time) {
-    return std::chrono::duration<double, std::milli>(time).count();
-  };
-  const double median = ms(times[times.size() / 2]);
-  const double p99 = ms(times[times.size() * 99 / 100]);
-  std::printf("a cancelled waiter leaves in %.2f ms (median), %.2f ms (p99)\n",
-              median, p99);
-  EXPECT_LT(median, 50);
-  EXPECT_LT(p99, 500);  // 50 on a machine that has nothing else to do
+  const auto p99 = Percentile99(times), wake = Percentile99(meter.Stop());
+  std::printf(
+      "a cancelled waiter leaves in %.2f ms (p99); wake-up on this machine: "
+      "%.2f ms (p99)\n",
+      Milliseconds(p99), Milliseconds(wake));
+  EXPECT_LE(p99, milliseconds(50) + 5 * wake);
 
   daemon_.gate().OpenGate();
   for (size_t i = 0; i < kWaiters / 2 + 1; ++i) {
     EXPECT_EQ(ReasonOf(Next()->status), "OK");
   }
   EXPECT_EQ(daemon_.manager().List().tunnels.size(), kWaiters / 2 + 1);
-  const ConfigLockInfo info = daemon_.manager().LockInfo();
+  // What is counted when it is taken and when it is given back agrees while
+  // nobody has it; the monitor looks at the new tunnels now.
+  ConfigLockInfo info;
+  ASSERT_TRUE(Await([&] {
+    info = daemon_.manager().LockInfo();
+    return !info.holder.has_value();
+  }));
   EXPECT_EQ(info.wait.total(), info.acquired_total);
   EXPECT_EQ(info.hold.total(), info.acquired_total);
 }

@@ -26,7 +26,7 @@ struct Watch {
 
   Watch(v1::TunnelService::Stub& stub, const v1::WatchTunnelsRequest& request) {
     context.set_deadline(std::chrono::system_clock::now() +
-                         std::chrono::seconds(30));
+                         std::chrono::minutes(1));
     reader = stub.WatchTunnels(&context, request);
   }
   ~Watch() {
@@ -202,7 +202,6 @@ TEST_F(WatchTest, EndsWithShuttingDown) {
     EXPECT_TRUE(watches.back()->Next().has_added());
     EXPECT_TRUE(watches.back()->Next().has_synced());
   }
-  const auto start = std::chrono::steady_clock::now();
   auto stopped = std::async(std::launch::async, [&] { daemon_.Stop(); });
   for (auto& watch : watches) {
     const grpc::Status status = watch->Drain();
@@ -210,7 +209,6 @@ TEST_F(WatchTest, EndsWithShuttingDown) {
     EXPECT_EQ(ReasonOf(status), "SHUTTING_DOWN");
   }
   stopped.get();
-  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(3000));
 }
 
 TEST_F(WatchTest, CancelledWatchMakesRoom) {
@@ -235,17 +233,18 @@ class FastWatchTest : public WatchTest {
 };
 
 TEST_F(FastWatchTest, BeatsWhenNothingHappens) {
+  const auto start = std::chrono::steady_clock::now();
   auto watch = Open();
   const Response synced = watch->Next();
   ASSERT_TRUE(synced.has_synced());
-  for (int i = 0; i < 3; ++i) {
-    const auto start = std::chrono::steady_clock::now();
+  for (int i = 1; i <= 3; ++i) {
     Response beat;
     ASSERT_TRUE(watch->reader->Read(&beat));
     EXPECT_TRUE(beat.has_heartbeat()) << beat.DebugString();
     EXPECT_EQ(beat.epoch(), synced.epoch());
     EXPECT_EQ(beat.revision(), synced.revision());
-    EXPECT_GT(std::chrono::steady_clock::now() - start, milliseconds(40));
+    // A reader that was held up may find two of them at once.
+    EXPECT_GT(std::chrono::steady_clock::now() - start, i * milliseconds(60));
   }
 }
 

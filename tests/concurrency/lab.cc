@@ -3,17 +3,20 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <numeric>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "encap/bytes.h"
 #include "encap/checksum.h"
 #include "encap/encapsulator.h"
 #include "encap/packet.h"
+#include "tunnel/base/clock.h"
 #include "tunnel/stats/counters.h"
 
 namespace tunnel {
@@ -48,6 +51,15 @@ encap::IpAddress LocalAddress() {
 encap::IpAddress RemoteAddress(size_t index) {
   const uint8_t bytes[4] = {198, 51, 100, static_cast<uint8_t>(10 + index)};
   return encap::IpAddress::V4(bytes);
+}
+
+bool LockComesFree(const TunnelManager& manager) {
+  const SteadyTime start = SteadyNow();
+  while (manager.LockInfo().holder.has_value()) {
+    if (Since(start) > std::chrono::minutes(1)) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
 }
 
 EndpointConfig GreConfig(const std::string& name, size_t remote,
@@ -163,8 +175,10 @@ int LoadSeconds() {
   if (const char* text = std::getenv("TORTURE_SECONDS")) {
     return std::max(1, std::atoi(text));
   }
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_THREAD__)
   return 20;
+#elif defined(__SANITIZE_ADDRESS__)
+  return 8;
 #else
   return 3;
 #endif

@@ -46,6 +46,11 @@ struct Lab {
 encap::IpAddress LocalAddress();
 encap::IpAddress RemoteAddress(size_t index);  // index < 10
 
+// True as soon as nobody holds the configuration lock; false when that does not
+// happen in a minute. The monitor holds it for a moment when links have
+// changed, so it may be held after a change that has left it.
+bool LockComesFree(const TunnelManager& manager);
+
 // A GRE tunnel from LocalAddress() with this key both ways.
 EndpointConfig GreConfig(const std::string& name, size_t remote,
                          std::optional<uint32_t> key);
@@ -70,8 +75,8 @@ uint64_t ReceiveTotal(const StatsSnapshot& stats);
 // The drops of all tunnels and of packets of no tunnel, by reason, as text.
 std::string DropsText(const StatsSnapshot& stats);
 
-// Seconds that a test with load runs: TORTURE_SECONDS, else 20 under a
-// sanitizer and 3 without one.
+// Seconds that a test with load runs: TORTURE_SECONDS, else 20 under
+// ThreadSanitizer, 8 under AddressSanitizer and 3 without one.
 int LoadSeconds();
 // TORTURE_SEED, else a random one, which is printed the first time.
 uint32_t Seed();

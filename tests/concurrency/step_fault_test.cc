@@ -96,7 +96,7 @@ class StepFault : public testing::Test {
         EXPECT_TRUE(fired) << status;
         EXPECT_EQ(status, FaultScript::Error(n));
         EXPECT_EQ(Look(), before) << "call " << n;
-        EXPECT_FALSE(manager().LockInfo().holder.has_value());
+        EXPECT_TRUE(LockComesFree(manager()));
         EXPECT_EQ(before_line, n - 1) << "a call past the commit line failed";
         before_line = n;
         continue;

@@ -62,7 +62,7 @@ class Linux(unittest.TestCase):
         cls.daemon = Daemon(cls.space)
         cls.capture = wire.Capture(cls.space, "peer0")
         cls.judged = None
-        wait_until(cls.far_end_answers, 20, "the far end answers")
+        wait_until(cls.far_end_answers, what="the far end answers")
 
     @classmethod
     def far_end_answers(cls):

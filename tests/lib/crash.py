@@ -84,7 +84,7 @@ class Strace:
         self.child = process.spawn(
             ["strace", "-f", "-qq", "-o", self.log, "-e", "trace=" + ",".join(calls),
              *inject, "-p", self.pid])
-        process.wait_until(lambda: _attached(self.pid), 10, "strace attached")
+        process.wait_until(lambda: _attached(self.pid), what="strace attached")
 
     def stop(self):
         process.stop(self.child)

@@ -63,7 +63,7 @@ class Daemon:
     def start(self):
         """Starts it and waits until its socket answers."""
         self.launch()
-        process.wait_until(self._answers, 15, "tunneld answers")
+        process.wait_until(self._answers, what="tunneld answers")
         return self
 
     def _answers(self):
@@ -81,13 +81,13 @@ class Daemon:
         with open(self.log, errors="replace") as log:
             return log.read()
 
-    def stop(self, sig=signal.SIGTERM, timeout=5):
+    def stop(self, sig=signal.SIGTERM, timeout=30):
         return process.stop(self.child, sig, timeout)
 
     def ctl_argv(self, *words):
         return [binary("tunnelctl"), "--target", self.target, *map(str, words)]
 
-    def ctl(self, *words, check=True, timeout=30):
+    def ctl(self, *words, check=True, timeout=120):
         """Runs tunnelctl; words with spaces are split where there is only one."""
         if len(words) == 1:
             words = words[0].split()

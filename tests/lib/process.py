@@ -58,7 +58,7 @@ def at_end(function):
     _cleanups.append(function)
 
 
-def run(argv, check=True, timeout=30, stdin=None, env=None):
+def run(argv, check=True, timeout=120, stdin=None, env=None):
     """Runs a command to its end. Raises CommandError when `check` and it failed."""
     argv = [str(a) for a in argv]
     done = subprocess.run(argv, capture_output=True, text=True, input=stdin,
@@ -78,7 +78,7 @@ def spawn(argv, **options):
     return child
 
 
-def stop(child, sig=signal.SIGTERM, timeout=5):
+def stop(child, sig=signal.SIGTERM, timeout=30):
     """Ends one child of ours by its pid; its exit status."""
     if child.poll() is None:
         child.send_signal(sig)
@@ -90,8 +90,9 @@ def stop(child, sig=signal.SIGTERM, timeout=5):
     return child.returncode
 
 
-def wait_until(condition, timeout=5.0, what="condition", step=0.01):
-    """Polls until `condition()` is true and returns its value."""
+def wait_until(condition, timeout=60.0, what="condition", step=0.01):
+    """Polls until `condition()` is true and returns its value. The time is that of a
+    busy machine: what must happen happens long before."""
     end = time.monotonic() + timeout
     while True:
         value = condition()

@@ -44,7 +44,7 @@ class Client:
     def close(self):
         self.channel.close()
 
-    def failure(self, method, request, timeout=10):
+    def failure(self, method, request, timeout=60):
         """Calls and expects an error: (code name, ErrorInfo, fields at fault)."""
         try:
             reply = method(request, timeout=timeout)

@@ -73,7 +73,7 @@ class Api(unittest.TestCase):
             tunnel=self.client.types.Tunnel(**values))
 
     def create(self, **fields):
-        return self.tunnels.CreateTunnel(self.create_request(**fields), timeout=10)
+        return self.tunnels.CreateTunnel(self.create_request(**fields), timeout=60)
 
     def refuse(self, method, request, code, reason):
         got, info, fields = self.client.failure(method, request)

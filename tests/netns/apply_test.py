@@ -242,7 +242,7 @@ labels = { site = "a \\"b\\" \\\\ c", "x/y" = "" }""")
         client = host.daemon.spawn_ctl(
             "apply", "-f", self.everything(host), "--prune", "--confirm", "4s",
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        process.wait_until(lambda: self.pending(host), 5, "awaits confirmation")
+        process.wait_until(lambda: self.pending(host), what="awaits confirmation")
         client.send_signal(signal.SIGKILL)
         client.wait()
         self.assertEqual(host.daemon.ctl("list -o name").out.split(), ["new", "x", "y"])
@@ -251,7 +251,7 @@ labels = { site = "a \\"b\\" \\\\ c", "x/y" = "" }""")
         self.assertEqual(refused.code, 1, refused)
         for word in ("confirm", "revert"):
             self.assertIn("tunnelctl " + word, refused.err)
-        process.wait_until(lambda: not self.pending(host), 10, "went back")
+        process.wait_until(lambda: not self.pending(host), what="went back")
         # z has been made again: another interface, all else as it was.
         again = MOVING + ("ifindex",)
         after = self.shown(host)
@@ -344,10 +344,10 @@ labels = { site = "a \\"b\\" \\\\ c", "x/y" = "" }""")
         client = process.spawn(
             [daemon.binary("tunnelctl"), "--target", between.target, "set", "x", "ttl", "9"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        process.wait_until(lambda: host.daemon.show("x").get("ttl") == 9, 10, "commit")
+        process.wait_until(lambda: host.daemon.show("x").get("ttl") == 9, what="commit")
         self.assertIsNone(client.poll(), "it waits for the reply")
         between.cut()
-        out, err = client.communicate(timeout=10)
+        out, err = client.communicate(timeout=60)
         self.assertEqual((client.returncode, out.split(" (")[0].strip()),
                          (0, "x: ttl 64 -> 9"), err)
         self.assertIn("already done by an earlier call", err)

@@ -74,7 +74,7 @@ class Crash(unittest.TestCase):
                                        stderr=subprocess.DEVNULL)
         process.wait_until(
             lambda: client.poll() is not None or self.daemon.child.poll() is not None,
-            30, "tunnelctl or tunneld ends")
+            what="tunnelctl or tunneld ends")
         try:
             return client.wait(0.3)  # a reply that has come is acted on at once
         except subprocess.TimeoutExpired:

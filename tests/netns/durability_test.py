@@ -110,7 +110,7 @@ class Restart(unittest.TestCase):
         self.assertEqual(daemon.show("gone")["oper_state"], "OPER_UP")
 
     def test_two_daemons_on_one_state_directory(self):
-        second = process.run(self.a.daemon.command(), check=False, timeout=10)
+        second = process.run(self.a.daemon.command(), check=False, timeout=60)
         self.assertEqual(second.code, 1)
         self.assertIn("another tunneld uses " + self.a.daemon.directory, second.err)
 
@@ -210,7 +210,7 @@ class ConfigFile(unittest.TestCase):
         """SIGHUP, and the log line that it leads to."""
         begin = len(self.daemon.log_text())
         self.daemon.child.send_signal(signal.SIGHUP)
-        wait_until(lambda: words in self.daemon.log_text()[begin:], 10, words)
+        wait_until(lambda: words in self.daemon.log_text()[begin:], what=words)
         return self.daemon.log_text()[begin:]
 
     def test_is_applied_at_the_start_and_at_sighup(self):
@@ -250,12 +250,12 @@ class ConfigFile(unittest.TestCase):
             if text is not None:
                 with open(self.path, "w") as f:
                     f.write(text)
-            result = process.run(self.daemon.command(), check=False, timeout=10)
+            result = process.run(self.daemon.command(), check=False, timeout=60)
             self.assertEqual(result.code, 78, str(result))
             self.assertRegex(result.err, r"(?m)^%s:\d+:\d+: " % self.path)
             self.assertEqual(self.space.ip("-o addr show").out, links)
         os.unlink(self.path)
-        missing = process.run(self.daemon.command(), check=False, timeout=10)
+        missing = process.run(self.daemon.command(), check=False, timeout=60)
         self.assertEqual(missing.code, 78)
         self.assertIn(self.path, missing.err)
         self.write()

@@ -36,8 +36,8 @@ class Events(unittest.TestCase):
         return traffic.ping(self.a.space, lab.inner(number, "4", 2), count, **options)
 
     def wait_for_state(self, name, state):
-        wait_until(lambda: self.a.daemon.show(name)["oper_state"] == state, 3,
-                   "%s is %s" % (name, state))
+        wait_until(lambda: self.a.daemon.show(name)["oper_state"] == state,
+                   what="%s is %s" % (name, state))
 
     def lose_address(self, name, number, family, suffix):
         address = lab.outer(number, family, 1) + suffix
@@ -78,12 +78,12 @@ class Events(unittest.TestCase):
             self.a.space.ip("link set u0 down")
             self.assertEqual(self.ping(1, 2, wait=0.1), 0)
             self.a.space.ip("link set u0 up")
-            wait_until(lambda: self.ping(1, 1, wait=0.2) == 1, 5, "traffic is back")
+            wait_until(lambda: self.ping(1, 1, wait=0.2) == 1, what="traffic is back")
         # The kernel took the IPv6 addresses away with the link.
         for number in range(1, 5):
             self.a.space.ip("addr replace %s/64 dev u0 nodad" %
                             lab.outer(number, "6", 1))
-        wait_until(lambda: self.ping(2, 1, wait=0.2) == 1, 5, "over IPv6 as well")
+        wait_until(lambda: self.ping(2, 1, wait=0.2) == 1, what="over IPv6 as well")
 
     def test_deleted_device_fails_its_tunnel_alone(self):
         flow = traffic.UdpSink(self.b.space, lab.inner(3, "4", 2))

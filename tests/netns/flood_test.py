@@ -139,7 +139,7 @@ class KillUnderFlood(unittest.TestCase):
         begin = time.monotonic()
         daemon.launch()
         self.times.append(self.flood.await_all_after(begin))
-        wait_until(daemon._answers, 15, "tunneld answers")
+        wait_until(daemon._answers, what="tunneld answers")
         state = crash.State(daemon)
         self.assertEqual(state.faults(), [])
         self.assertEqual(state.indices, self.indices)

@@ -152,7 +152,7 @@ class Gif(unittest.TestCase):
         self.assertLess(handled(daemon.stats("gif0")) - first, 5)
         self.assertLess(len(capture.stop().frames()), 60)
         space.ip("-%s route del %s dev gif0" % (family, remote))
-        wait_until(lambda: traffic.ping(space, lab.inner(1, "4", 2)) == 3, 3)
+        wait_until(lambda: traffic.ping(space, lab.inner(1, "4", 2)) == 3)
 
     def test_nested_gif_over_ipv4_does_not_loop(self):
         self.nested("4")

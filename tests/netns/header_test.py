@@ -120,7 +120,7 @@ class Decapsulation(unittest.TestCase):
         else:
             sink.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
         sink.bind((address, 0))
-        sink.settimeout(2)
+        sink.settimeout(60)
         return sink
 
     def inject(self, number, mode, outer, inner, inner_ecn, outer_ecn, port):

@@ -37,7 +37,7 @@ class Flow:
     def finish(self, test):
         """Datagrams sent and lost; none is doubled, damaged or out of order."""
         sent = self.source.stop()
-        arrived = self.sink.wait_for(sent, 1)
+        arrived = self.sink.wait_for(sent, 2)
         self.close()
         test.assertEqual(self.source.errors, 0)
         test.assertEqual(self.sink.bad, 0)
@@ -103,7 +103,7 @@ class Hitless(unittest.TestCase):
             tunnel=client.types.Tunnel(name="t", **fields))
         if overlap:
             request.options.overlap.FromMicroseconds(int(overlap * 1e6))
-        change = client.tunnels.UpdateTunnel(request, timeout=20)
+        change = client.tunnels.UpdateTunnel(request, timeout=60)
         self.assertFalse(change.no_op)
         self.changes.append(change)
         return change
@@ -216,7 +216,7 @@ class Hitless(unittest.TestCase):
     def test_deleted_device_fails_alone_under_load(self):
         host = self.hosts[0]
         host.space.ip("link del dev t")
-        wait_until(lambda: host.daemon.show("t")["oper_state"] == "OPER_FAILED", 5)
+        wait_until(lambda: host.daemon.show("t")["oper_state"] == "OPER_FAILED")
         time.sleep(0.2)
         for flow in self.flows[1]:
             flow.close()
@@ -232,7 +232,7 @@ class Hitless(unittest.TestCase):
         host.daemon.ctl("pause t")
         time.sleep(0.1)  # packets wait, the queues are parked
         host.space.ip("link del dev t")
-        wait_until(lambda: host.daemon.show("t")["oper_state"] == "OPER_FAILED", 5)
+        wait_until(lambda: host.daemon.show("t")["oper_state"] == "OPER_FAILED")
         for flow in self.flows[1]:
             flow.close()
         for flow in self.flows[2]:

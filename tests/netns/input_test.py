@@ -208,7 +208,7 @@ class Machine(unittest.TestCase):
         for name in ("net_admin", "net_raw"):
             weak = Daemon(namespace.Namespace(name), start=False, prefix=[
                 "setpriv", "--bounding-set=-" + name, "--inh-caps=-" + name])
-            result = process.run(weak.command(), check=False, timeout=10)
+            result = process.run(weak.command(), check=False, timeout=60)
             self.assertNotEqual(result.code, 0)
             self.assertIn("CAP_" + name.upper(), result.err)
 

@@ -39,7 +39,7 @@ class Lifecycle(unittest.TestCase):
         path = os.path.join(daemon.directory, "notify")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(path)
-            notify.settimeout(15)
+            notify.settimeout(60)
             daemon.launch(env=dict(os.environ, NOTIFY_SOCKET=path))
             self.assertIn(b"READY=1", notify.recv(4096))
             # Ready means that the socket answers now.
@@ -58,14 +58,12 @@ class Lifecycle(unittest.TestCase):
         watcher = self.a.daemon.spawn_ctl("watch", stdout=subprocess.DEVNULL,
                                           stderr=subprocess.DEVNULL)
         time.sleep(0.5)
-        begin = time.monotonic()
-        code = self.a.daemon.stop(signal.SIGTERM, timeout=10)
-        self.assertLess(time.monotonic() - begin, 5)
+        code = self.a.daemon.stop(signal.SIGTERM)  # else it is killed
         self.assertEqual(code, 0, self.a.daemon.log_text())
         source.stop()
         sink.close()
         # The client was told: unreachable, not a hang.
-        self.assertEqual(watcher.wait(5), 69)
+        self.assertEqual(watcher.wait(60), 69)
         self.assertEqual(self.a.space.links(), self.links + ["t1", "t2", "t3"])
         self.assertEqual(processes_in(self.a.space), [])
         self.assertFalse(os.path.exists(self.a.daemon.socket))
@@ -82,7 +80,7 @@ class Lifecycle(unittest.TestCase):
         for extra, shared in (["--state_dir=" + other_state], self.a.daemon.socket), (
                 [], self.a.daemon.directory):
             second = process.run(self.a.daemon.command() + extra, check=False,
-                                 timeout=10)
+                                 timeout=60)
             self.assertNotEqual(second.code, 0)
             self.assertIn(shared, second.err)
         self.assertEqual(self.a.daemon.ctl("list -o name").out.split(), ["t"])
@@ -100,7 +98,7 @@ class Lifecycle(unittest.TestCase):
         for flag in ("--no_such_flag", "--workers=-1", "--workers=many",
                      "--listen=bogus", "--log_format=xml"):
             daemon = Daemon(self.a.space, flags=[flag], start=False)
-            result = process.run(daemon.command(), check=False, timeout=10)
+            result = process.run(daemon.command(), check=False, timeout=60)
             self.assertNotEqual(result.code, 0, flag)
             self.assertTrue(result.err.strip(), flag)
 
@@ -124,13 +122,13 @@ class Lifecycle(unittest.TestCase):
             watcher.wait()
         client = rpc.Client(daemon.target)
         lock = lambda: client.config.GetConfigLock(
-            client.messages.GetConfigLockRequest(), timeout=5)
-        wait_until(lambda: not lock().HasField("holder") and not lock().waiters, 5,
-                   "the lock is free")
+            client.messages.GetConfigLockRequest(), timeout=60)
+        wait_until(lambda: not lock().HasField("holder") and not lock().waiters,
+                   what="the lock is free")
         client.close()
         # Each tunnel is there with its device, or not at all.
         names = daemon.ctl("list -o name").out.split()
-        wait_until(lambda: sorted(self.a.space.links()) == sorted(self.links + names), 2)
+        wait_until(lambda: sorted(self.a.space.links()) == sorted(self.links + names))
         for tunnel in daemon.json("list"):
             self.assertEqual(tunnel["oper_state"], "OPER_UP")
         daemon.delete_all()
@@ -162,7 +160,7 @@ class Lifecycle(unittest.TestCase):
                                           stderr=subprocess.PIPE)
         watcher.stdout.readline()
         watcher.send_signal(signal.SIGINT)
-        self.assertEqual(watcher.wait(2), 130)
+        self.assertEqual(watcher.wait(60), 130)
 
 
 class TwoDaemons(unittest.TestCase):

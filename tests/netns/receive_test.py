@@ -166,7 +166,7 @@ class Raw(unittest.TestCase):
         client = rpc.Client(self.pair.a.daemon.target)
         drops = lambda: client.telemetry.GetStats(
             client.messages.GetStatsRequest()).unmatched_drops
-        wait_until(lambda: drops()["reassembly_failed"] == 6, 2, "six drops")
+        wait_until(lambda: drops()["reassembly_failed"] == 6, what="six drops")
         client.close()
 
     def test_no_icmp_error_when_the_daemon_cannot_keep_up(self):
@@ -184,7 +184,7 @@ class Raw(unittest.TestCase):
             os.kill(child.pid, signal.SIGCONT)
         self.assertEqual(space.snmp("Icmp", "OutDestUnreachs"), before)
         wait_until(lambda: traffic.ping(self.pair.b.space, target, 1, wait=0.5) == 1,
-                   10, "the tunnel answers again")
+                   what="the tunnel answers again")
 
 
 if __name__ == "__main__":

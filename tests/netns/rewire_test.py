@@ -74,7 +74,7 @@ class Rewire(unittest.TestCase):
     def test_pause_ends_by_itself(self):
         self.a.daemon.ctl("pause t --max 300ms")
         self.assertEqual(self.state(), "OPER_PAUSED")
-        wait_until(lambda: self.state() == "OPER_UP", 3)
+        wait_until(lambda: self.state() == "OPER_UP")
         self.assertEqual(self.ping(), 3)
 
     def test_pause_of_a_paused_tunnel_changes_nothing(self):
@@ -123,7 +123,7 @@ class Rewire(unittest.TestCase):
         """(sent, lost) of a flow."""
         source, sink = flow
         sent = source.stop()
-        lost = sent - sink.wait_for(sent, 1)
+        lost = sent - sink.wait_for(sent, 2)
         self.assertEqual(sink.bad, 0)
         sink.close()
         return sent, lost

@@ -64,12 +64,12 @@ class LocalDevice(unittest.TestCase):
 
     def wait_for_local(self, name, address):
         wait_until(lambda: self.a.daemon.show(name).get("effective_local") == address
-                   and self.a.daemon.show(name)["oper_state"] == "OPER_UP", 5,
-                   "%s has %s" % (name, address))
+                   and self.a.daemon.show(name)["oper_state"] == "OPER_UP",
+                   what="%s has %s" % (name, address))
 
     def wait_down(self, name, reason):
-        wait_until(lambda: reason in self.a.daemon.show(name).get("oper_reason", ""), 5,
-                   "%s: %s" % (name, reason))
+        wait_until(lambda: reason in self.a.daemon.show(name).get("oper_reason", ""),
+                   what="%s: %s" % (name, reason))
         self.assertEqual(self.a.daemon.show(name)["oper_state"], "OPER_DOWN")
 
     def follow(self, name, number, family):
@@ -101,7 +101,7 @@ class LocalDevice(unittest.TestCase):
         self.b.daemon.ctl("set %s remote %s" % (name, addresses[2]))
         self.assertEqual(self.ping(number), 3)
         last = source.stop(more=1) - 1
-        wait_until(lambda: last in sink.numbers, 5, "the flow goes on")
+        wait_until(lambda: last in sink.numbers, what="the flow goes on")
         self.assertEqual(sink.numbers, sorted(set(sink.numbers)))
         self.assertEqual(sink.bad, 0)
         sink.close()
@@ -126,7 +126,7 @@ class LocalDevice(unittest.TestCase):
         self.connect()
         self.address("add", "4", 0)
         self.wait_for_local("d4", PLAN["4"][0][0])
-        wait_until(lambda: self.ping(4, 1, wait=0.2) == 1, 5, "traffic is back")
+        wait_until(lambda: self.ping(4, 1, wait=0.2) == 1, what="traffic is back")
 
     def test_held_pair_is_waited_for(self):
         self.create("d4", 4, "4")
@@ -181,7 +181,7 @@ class Overrun(unittest.TestCase):
             child.send_signal(signal.SIGCONT)
         begin = time.monotonic()
         wait_until(lambda: self.state("gone") == "OPER_FAILED"
-                   and self.state("moved") == "OPER_DOWN", 20, "all is noticed", 0.005)
+                   and self.state("moved") == "OPER_DOWN", what="all is noticed", step=0.005)
         took = time.monotonic() - begin
         print("        resync among %d routes: %.0f ms" % (ROUTES, took * 1000))
         self.assertGreater(self.lost_messages(), 0)
@@ -191,7 +191,7 @@ class Overrun(unittest.TestCase):
         self.assertEqual(traffic.ping(self.a.space, lab.inner(3, "4", 2)), 3)
         # Events are followed again.
         self.a.space.ip("addr add %s/24 dev u0" % lab.outer(2, "4", 1))
-        wait_until(lambda: self.state("moved") == "OPER_UP", 5)
+        wait_until(lambda: self.state("moved") == "OPER_UP")
         self.assertEqual(traffic.ping(self.a.space, lab.inner(2, "4", 2)), 3)
         self.a.daemon.ctl("delete gone")
 
