@@ -29,7 +29,7 @@ struct FragmentOptions {
   // two addresses that may be under way at one time (RFC 6864 4.2, RFC 8200
   // 4.5). Of an IPv4 packet the low 16 bits are taken; nullopt keeps the
   // identification that it has, and an IPv6 packet needs one.
-  std::optional<uint32_t> identification;
+  std::optional<uint32_t> identification = std::nullopt;
   // Cuts an IPv4 packet with DF set too, e.g. an outer packet whose payload
   // must pass (RFC 4213 3.2). Fragments never have DF set.
   bool ignore_dont_fragment = false;

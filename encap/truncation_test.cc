@@ -189,6 +189,11 @@ TEST(DropReasonTest, EveryReasonOfThisLibraryIsReached) {
   gif.ttl = std::nullopt;
   send(gif, InnerV4({.ttl = 0}));          // ttl_expired
   send(gif, InnerV4({.payload = 65500}));  // too_big
+  Bytes limited = InnerV6();
+  const Bytes option = testing::FromHex("11 00 04 01 00 01 01 00");
+  limited[6] = 60;
+  std::copy(option.begin(), option.end(), limited.begin() + 40);
+  send(gif, limited);  // recursion
 
   using R = DropReason;
   const std::set<DropReason> all = {R::kNone,
@@ -206,6 +211,7 @@ TEST(DropReasonTest, EveryReasonOfThisLibraryIsReached) {
                                     R::kEcnIllegal,
                                     R::kOutOfOrder,
                                     R::kTtlExpired,
+                                    R::kRecursion,
                                     R::kTooBig,
                                     R::kReassemblyFailed};
   EXPECT_EQ(seen, all);
