@@ -27,6 +27,7 @@ EncapConfig ConfigFromBytes(uint8_t mode, uint8_t policy) {
     config.transport = OuterTransport::kUdp;
     config.udp_zero_checksum = !v6 && policy & 64;
   }
+  if (v6 && policy & 64) config.encap_limit = 3;
   if ((policy & 128) && config.mode != Mode::kGretap) {
     config.allowed_sources = {*IpPrefix::Parse(
         config.mode == Mode::kSit || config.mode == Mode::kIp6ip6
