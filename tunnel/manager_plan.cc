@@ -51,6 +51,58 @@ absl::Status NameInUse(absl::string_view name, absl::string_view by) {
       {{"name", std::string(name)}});
 }
 
+void SetMtu(const EndpointConfig& config,
+            const absl::StatusOr<RouteInfo>& route, uint32_t underlay,
+            UnderlayState& state) {
+  const encap::IpAddress& remote = config.encap.remote;
+  const uint32_t overhead = encap::EncapOverhead(config.encap);
+  if (config.mtu.has_value()) {
+    state.effective_mtu = *config.mtu;
+    state.mtu_reason = absl::StrCat(*config.mtu, " (configured)");
+  } else {
+    const uint32_t least = remote.is_v6() ? kMinMtuV6 : kMinMtuV4;
+    state.effective_mtu =
+        std::clamp(underlay > overhead ? underlay - overhead : least, least,
+                   kMaxMtu - overhead);
+    state.mtu_reason = absl::StrCat(
+        underlay,
+        route.ok() ? absl::StrCat(" (route via ", route->device, ")")
+        : encap::IsWildcard(remote) ? " (remote any)"
+                                    : " (no route yet)",
+        " - ", overhead, " (outer headers)");
+  }
+}
+
+// `loops`: the route to the remote leads into the tunnel.
+void SetTransmitBlock(const Wiring& wiring, bool local_is_here, bool loops,
+                      UnderlayState& state) {
+  const EndpointConfig& config = wiring.config;
+  const encap::IpAddress& remote = config.encap.remote;
+  if (LacksDevice(wiring)) {
+    state.transmit_block = encap::DropReason::kNoRoute;
+    state.block_reason =
+        absl::StrCat("interface ", config.underlay_device, " is not there");
+  } else if (wiring.local.family() == encap::IpFamily::kNone) {
+    state.transmit_block = encap::DropReason::kNoRoute;
+    state.block_reason =
+        absl::StrCat(config.local_device, " has no ",
+                     remote.is_v6() ? "IPv6" : "IPv4", " address");
+  } else if (!local_is_here) {
+    state.transmit_block = encap::DropReason::kNoRoute;
+    state.block_reason = absl::StrCat("local address ", wiring.local.ToString(),
+                                      " is not on this host");
+  } else if (encap::IsWildcard(remote)) {
+    state.transmit_block = encap::DropReason::kNoRoute;
+    state.receive_only = true;
+    state.block_reason =
+        "receive-only: remote any names no host to transmit to";
+  } else if (loops) {
+    state.transmit_block = encap::DropReason::kRecursion;
+    state.block_reason = absl::StrCat("the route to ", remote.ToString(),
+                                      " leads into the tunnel itself");
+  }
+}
+
 }  // namespace
 
 // What can not be changed in place, since the device would have to be another
@@ -103,10 +155,8 @@ UnderlayState ManagerImpl::EvaluateUnderlay(const Wiring& wiring,
   UnderlayState state;
   const EndpointConfig& config = wiring.config;
   const encap::IpAddress& remote = config.encap.remote;
-  const uint32_t overhead = encap::EncapOverhead(config.encap);
-  const bool wildcard = encap::IsWildcard(remote);
   const absl::StatusOr<RouteInfo> route =
-      wildcard
+      encap::IsWildcard(remote)
           ? absl::NotFoundError("no route leads to any host")
           : platform_.links.RouteTo(remote, wiring.local,
                                     wiring.underlay_ifindex, config.fwmark);
@@ -117,44 +167,11 @@ UnderlayState ManagerImpl::EvaluateUnderlay(const Wiring& wiring,
                           .ifindex = wiring.underlay_ifindex,
                           .mark = config.fwmark});
   state.path->SetRouteMtu(underlay);
-  if (config.mtu.has_value()) {
-    state.effective_mtu = *config.mtu;
-    state.mtu_reason = absl::StrCat(*config.mtu, " (configured)");
-  } else {
-    const uint32_t least = remote.is_v6() ? kMinMtuV6 : kMinMtuV4;
-    state.effective_mtu =
-        std::clamp(underlay > overhead ? underlay - overhead : least, least,
-                   kMaxMtu - overhead);
-    state.mtu_reason = absl::StrCat(
-        underlay,
-        route.ok() ? absl::StrCat(" (route via ", route->device, ")")
-        : wildcard ? " (remote any)"
-                   : " (no route yet)",
-        " - ", overhead, " (outer headers)");
-  }
-  if (LacksDevice(wiring)) {
-    state.transmit_block = encap::DropReason::kNoRoute;
-    state.block_reason =
-        absl::StrCat("interface ", config.underlay_device, " is not there");
-  } else if (wiring.local.family() == encap::IpFamily::kNone) {
-    state.transmit_block = encap::DropReason::kNoRoute;
-    state.block_reason =
-        absl::StrCat(config.local_device, " has no ",
-                     remote.is_v6() ? "IPv6" : "IPv4", " address");
-  } else if (!platform_.links.IsLocalAddress(wiring.local)) {
-    state.transmit_block = encap::DropReason::kNoRoute;
-    state.block_reason = absl::StrCat("local address ", wiring.local.ToString(),
-                                      " is not on this host");
-  } else if (wildcard) {
-    state.transmit_block = encap::DropReason::kNoRoute;
-    state.receive_only = true;
-    state.block_reason =
-        "receive-only: remote any names no host to transmit to";
-  } else if (route.ok() && own_ifindex != 0 && route->ifindex == own_ifindex) {
-    state.transmit_block = encap::DropReason::kRecursion;
-    state.block_reason = absl::StrCat("the route to ", remote.ToString(),
-                                      " leads into the tunnel itself");
-  }
+  SetMtu(config, route, underlay, state);
+  const bool loops =
+      route.ok() && own_ifindex != 0 && route->ifindex == own_ifindex;
+  SetTransmitBlock(wiring, platform_.links.IsLocalAddress(wiring.local), loops,
+                   state);
   return state;
 }
 

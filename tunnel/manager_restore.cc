@@ -109,7 +109,14 @@ absl::Status ManagerImpl::RestoreOne(const ConfigSection& section,
         platform_.tun.Adopt(TunRequest(stored.config), stored.ifindex);
     adopted = device.ok();
     if (adopted) {
-      RETURN_IF_ERROR(TakeOver(section, stored, *std::move(device), part));
+      const absl::Status taken =
+          TakeOver(section, stored, *std::move(device), part);
+      // A failed tunnel has no device, so that its name is free for the next.
+      if (!taken.ok() && part.made != nullptr) {
+        LogIfError(part.made->endpoint->device().SetPersistent(false),
+                   part.name, "the device could not be given up");
+      }
+      RETURN_IF_ERROR(taken);
     } else if (GetReason(device.status()) != Reason::kDeviceNotFound) {
       return device.status();
     }

@@ -7,7 +7,8 @@ import time
 from tests.lib import process
 
 # Payloads are random bytes on any port: no dissector above TCP and UDP may judge them.
-_CHECK = ["-d", "tcp.port==1-65535,data", "-d", "udp.port==1-65535,data",
+_NO_PAYLOAD = ("udp.port==1-65535,data",)
+_CHECK = ["-d", "tcp.port==1-65535,data",
           "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE",
           "-o", "udp.check_checksum:TRUE"]
 _BAD = " or ".join(["_ws.malformed"] + [
@@ -16,7 +17,8 @@ _FIELDS = ["frame.number", "frame.protocols", "frame.len", "ip.src", "ip.dst",
            "ip.proto", "ip.ttl", "ip.dsfield", "ip.flags.df", "ip.id", "ip.len",
            "ipv6.src", "ipv6.dst", "ipv6.nxt", "ipv6.hlim", "ipv6.tclass",
            "gre.key", "gre.checksum.status", "gre.sequence_number", "gre.proto",
-           "gre.flags.checksum", "gre.flags.key", "gre.flags.sequence_number"]
+           "gre.flags.checksum", "gre.flags.key", "gre.flags.sequence_number",
+           "udp.srcport", "udp.dstport", "udp.length", "udp.checksum.status"]
 
 
 class Frame(dict):
@@ -33,12 +35,16 @@ class Frame(dict):
 
 
 class Capture:
-    """Frames of one interface from construction to stop()."""
+    """Frames of one interface from construction to stop(). `decode` says what
+    UDP carries, in tshark's words ("udp.port==5555,ip")."""
 
     _count = 0
 
-    def __init__(self, space, interface, expression=""):
+    def __init__(self, space, interface, expression="", decode=_NO_PAYLOAD):
         Capture._count += 1
+        self._check = list(_CHECK)
+        for words in decode:
+            self._check += ["-d", words]
         self.path = os.path.join(process.temp_dir(), "%s-%s-%d.pcap" % (
             space.short_name, interface, Capture._count))
         self._tcpdump = space.spawn(
@@ -64,7 +70,7 @@ class Capture:
 
     def frames(self, display_filter=""):
         """The frames that match, as Frame objects."""
-        argv = ["tshark", "-n", "-r", self.path, *_CHECK, "-T", "fields",
+        argv = ["tshark", "-n", "-r", self.path, *self._check, "-T", "fields",
                 "-E", "separator=|", "-E", "occurrence=a", "-E", "aggregator=,"]
         for field in _FIELDS:
             argv += ["-e", field]
@@ -79,5 +85,5 @@ class Capture:
 
     def bad(self):
         """The frames that tshark calls malformed or badly checksummed."""
-        return process.run(["tshark", "-n", "-r", self.path, *_CHECK, "-Y", _BAD],
+        return process.run(["tshark", "-n", "-r", self.path, *self._check, "-Y", _BAD],
                            timeout=60).out.splitlines()
