@@ -113,7 +113,7 @@ TEST_F(ManagerTrafficTest, ARouteIntoTheTunnelItselfStopsIt) {
   const uint32_t ifindex = manager_->Get("gre0")->ifindex;
   links_.SetRoute(Address("192.0.2.2"), RouteInfo{ifindex, "gre0", 1476});
   EXPECT_TRUE(Eventually(
-      [&] { return manager_->Get("gre0")->oper_state == OperState::kDown; }));
+      [&] { return manager_->Get("gre0")->oper_state == OperState::kLoop; }));
   links_.SetRoute(Address("192.0.2.2"), RouteInfo{1, "eth0", 1400});
   EXPECT_TRUE(Eventually(
       [&] { return manager_->Get("gre0")->oper_state == OperState::kUp; }));
