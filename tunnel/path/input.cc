@@ -57,21 +57,24 @@ void Input::Receive(IncomingPacket& incoming, uint64_t now_ns) noexcept {
       return found.holder->counters(worker_).CountDropRx(found.why);
     return counters_.CountUnmatched(found.why);
   }
+  Deliver(*variant, outer, packet, now_ns);
+}
 
-  Endpoint& endpoint = *variant->endpoint;
+void Input::Deliver(const Variant& variant, const encap::OuterInfo& outer,
+                    encap::PacketBuffer& packet, uint64_t now_ns) noexcept {
+  Endpoint& endpoint = *variant.endpoint;
   TunnelWorkerCounters& tunnel = endpoint.counters(worker_);
-  why = variant->receive_block;
+  DropReason why = variant.receive_block;
   if (why == DropReason::kNone) {
-    why = variant->decapsulator.Decapsulate(
-        packet, outer, variant->contexts->of(worker_).input);
+    why = variant.decapsulator.Decapsulate(packet, outer,
+                                           variant.contexts->of(worker_).input);
   }
-  if (why == DropReason::kNone && !RepairGso(packet, variant->ethernet)) {
+  if (why == DropReason::kNone && !RepairGso(packet, variant.ethernet)) {
     why = DropReason::kTruncated;
   }
   if (why != DropReason::kNone) return tunnel.CountDropRx(why);
 
-  if (variant->mss.any())
-    encap::ClampMss(packet, variant->ethernet, variant->mss);
+  if (variant.mss.any()) encap::ClampMss(packet, variant.ethernet, variant.mss);
   const size_t inner_bytes = packet.size();
   tunnel.last_receive_ns.Set(now_ns);
   if (endpoint.write_queue(worker_).Write(packet) !=

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "encap/outer_parse.h"
 #include "encap/packet.h"
 #include "encap/reassembly.h"
 #include "tunnel/endpoint/endpoint_table.h"
@@ -41,6 +42,9 @@ class Input {
   // Every packet of a batch gets the same time stamp.
   void Receive(IncomingPacket& incoming, uint64_t now_ns) noexcept;
 
+  // A packet of `variant`, outer headers and all.
+  void Deliver(const Variant& variant, const encap::OuterInfo& outer,
+               encap::PacketBuffer& packet, uint64_t now_ns) noexcept;
   // Takes an outer fragment; true when `packet` is now the whole packet.
   bool Reassemble(encap::PacketBuffer& packet) noexcept;
 

@@ -22,6 +22,7 @@ namespace tunnel {
 namespace {
 
 constexpr size_t kBatch = 32;
+constexpr size_t kErrorBatch = 16;
 constexpr size_t kMaxPacket = 65536;  // bytes
 constexpr size_t kSlotLen = encap::kMaxEncapHeadroom + kMaxPacket;
 constexpr uint16_t kEthernet = 0x6558;
@@ -108,7 +109,7 @@ class MemoryTransportFactory::Wire {
       return std::exchange(open_status_, absl::OkStatus());
     }
     std::vector<std::shared_ptr<Queue>> queues;
-    for (size_t i = 0; i < workers; ++i) {
+    for (size_t i = 0; i <= workers; ++i) {
       UniqueFd event(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
       if (!event) {
         return MakeError(
@@ -117,6 +118,8 @@ class MemoryTransportFactory::Wire {
       }
       queues.push_back(std::make_shared<Queue>(std::move(event)));
     }
+    errors_ = std::move(queues.back());
+    queues.pop_back();
     queues_ = std::move(queues);
     return absl::OkStatus();
   }
@@ -129,6 +132,11 @@ class MemoryTransportFactory::Wire {
   std::shared_ptr<Queue> queue(size_t worker) {
     MutexLock lock(mu_);
     return worker < queues_.size() ? queues_[worker] : nullptr;
+  }
+
+  std::shared_ptr<Queue> errors() {
+    MutexLock lock(mu_);
+    return errors_;
   }
 
   bool Deliver(std::span<const uint8_t> packet, uint32_t ifindex) {
@@ -214,6 +222,8 @@ class MemoryTransportFactory::Wire {
  private:
   Mutex mu_;
   std::vector<std::shared_ptr<Queue>> queues_ ABSL_GUARDED_BY(mu_);
+  // ICMP messages; what an interface is to a packet the family is to them.
+  std::shared_ptr<Queue> errors_ ABSL_GUARDED_BY(mu_);
   absl::Status open_status_ ABSL_GUARDED_BY(mu_);
   absl::Status udp_status_ ABSL_GUARDED_BY(mu_);
   std::map<UdpReceivePort, size_t> udp_ports_ ABSL_GUARDED_BY(mu_);
@@ -231,9 +241,25 @@ class MemoryTransportFactory::MemoryTransport : public Transport {
       : worker_(worker),
         wire_(std::move(wire)),
         queue_(wire_->queue(worker)),
+        errors_(worker == 0 ? wire_->errors() : nullptr),
         storage_(new uint8_t[kBatch * kSlotLen]) {}
 
   std::vector<int> receive_fds() const override { return {queue_->fd()}; }
+
+  std::vector<int> error_fds() const override {
+    return errors_ == nullptr ? std::vector<int>{}
+                              : std::vector<int>{errors_->fd()};
+  }
+
+  std::span<const IncomingError> ReceiveErrors(size_t) noexcept override {
+    waiting_errors_ = errors_->Pop(kErrorBatch);
+    incoming_errors_.clear();
+    for (const Waiting& error : waiting_errors_) {
+      incoming_errors_.push_back(
+          {static_cast<encap::IpFamily>(error.ifindex), error.bytes});
+    }
+    return incoming_errors_;
+  }
 
   std::span<IncomingPacket> ReceiveBatch(size_t index) noexcept override {
     const std::vector<Waiting> waiting = queue_->Pop(kBatch);
@@ -261,6 +287,10 @@ class MemoryTransportFactory::MemoryTransport : public Transport {
   const size_t worker_;
   const std::shared_ptr<Wire> wire_;
   const std::shared_ptr<Queue> queue_;
+  // Of the first worker.
+  const std::shared_ptr<Queue> errors_;
+  std::vector<Waiting> waiting_errors_;
+  std::vector<IncomingError> incoming_errors_;
   const std::unique_ptr<uint8_t[]> storage_;
   std::array<IncomingPacket, kBatch> packets_;
 };
@@ -311,6 +341,12 @@ bool MemoryTransportFactory::Inject(size_t worker,
 bool MemoryTransportFactory::Deliver(std::span<const uint8_t> packet,
                                      uint32_t ifindex) {
   return wire_->Deliver(packet, ifindex);
+}
+bool MemoryTransportFactory::InjectError(encap::IpFamily family,
+                                         std::span<const uint8_t> message) {
+  const std::shared_ptr<Queue> errors = wire_->errors();
+  return errors != nullptr &&
+         errors->Push(message, static_cast<uint32_t>(family));
 }
 void MemoryTransportFactory::FailSends(size_t n, encap::DropReason reason) {
   wire_->FailSends(n, reason);

@@ -70,6 +70,10 @@ class MemoryTransportFactory : public TransportFactory {
   // The same for the worker that the packet's inner flow falls to.
   bool Deliver(std::span<const uint8_t> packet, uint32_t ifindex = 1);
 
+  // Makes an ICMP error, from its type on, wait for the first worker. False
+  // when there is none or its queue is full.
+  bool InjectError(encap::IpFamily family, std::span<const uint8_t> message);
+
   // The next `n` packets that are sent, by any worker, fail with `reason`.
   void FailSends(size_t n, encap::DropReason reason);
 
