@@ -50,7 +50,8 @@ constexpr DropAdvice kDropAdvice[] = {
      "compare the input key here with the output key of the peer"},
     {encap::DropReason::kWrongSource,
      "compare remote here with the address that the peer sends from; "
-     "NAT in between changes it"},
+     "NAT in between changes it; or allow the inner source: tunnelctl set "
+     "NAME allowed-ips CIDR"},
     {encap::DropReason::kMartianSource,
      "find out who sends from such an address; it may be forged"},
     {encap::DropReason::kEcnIllegal,
@@ -63,9 +64,11 @@ constexpr DropAdvice kDropAdvice[] = {
      "look for a routing loop through the tunnel"},
     {encap::DropReason::kRecursion,
      "the route to the remote leads into a tunnel: give the remote a "
-     "route through the underlay"},
+     "route through the underlay; or the packet has used up its "
+     "encapsulation limit: raise it where it first enters a tunnel"},
     {encap::DropReason::kTooBig,
-     "lower the MTU (mtu auto does), let ICMP pass, or set df off"},
+     "lower the MTU (mtu auto does), let ICMP pass, set mss-clamp auto for "
+     "TCP, or df off with fragment outer"},
     {encap::DropReason::kReassemblyFailed,
      "lower the MTU so that outer packets need no fragments"},
     {encap::DropReason::kQueueFull,
