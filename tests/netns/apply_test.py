@@ -125,12 +125,22 @@ dev = "u0"
 fwmark = 5
 queues = 1
 txqueuelen = 99
+transport = "udp"
+udp_port = 4000
+udp_source_port = 4001
+udp_zero_checksum = true
+fragment = "outer"
+allowed_ips = ["10.0.0.0/8", "2001:db8::/32"]
+mss_clamp = "auto"
 up = false
 labels = { site = "a \\"b\\" \\\\ c", "x/y" = "" }""")
         self.apply(host, full)
         shown = host.daemon.show("full")
         self.assertEqual(shown.get("input_key"), 0)
         self.assertEqual(shown["output_key"], 256)
+        self.assertEqual(shown["transport"], "TRANSPORT_UDP")
+        self.assertEqual(shown["allowed_ips"], ["10.0.0.0/8", "2001:db8::/32"])
+        self.assertEqual(shown["mss_clamp"], 0)
         self.assertEqual(shown["labels"], {"site": 'a "b" \\ c', "x/y": ""})
         text = host.daemon.ctl("show full -o toml").out
         self.assertEqual(self.pipe(host, text, "diff", "-f", "-").code, 0)
