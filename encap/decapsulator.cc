@@ -33,6 +33,33 @@ bool ChecksumIsInner(const SegmentHint& hint, size_t header_len,
          ChecksumFieldInside(hint, header_len + inner_len);
 }
 
+// Which checksum the hint calls partial.
+enum class Sums {
+  kWhole,         // none
+  kInnerPartial,  // one behind the outer headers
+  kOuterPartial,  // that of UDP: the packet has crossed no wire
+  kUnknown,       // none that there is; or outer packets have been merged, and
+                  // their boundaries lie in the payload
+};
+
+Sums JudgeHint(const SegmentHint& hint, const OuterInfo& outer) noexcept {
+  if (outer.udp_port != 0) {
+    if (hint.gso_type == GsoType::kUdp &&
+        !(hint.needs_checksum && hint.checksum_start >= outer.header_len)) {
+      return Sums::kUnknown;
+    }
+    if (hint.needs_checksum && hint.gso_type == GsoType::kNone &&
+        hint.checksum_start == outer.ip_header_len) {
+      return Sums::kOuterPartial;
+    }
+  }
+  if (!hint.needs_checksum) return Sums::kWhole;
+  const size_t payload_len = outer.total_len - outer.header_len;
+  return ChecksumIsInner(hint, outer.header_len, payload_len)
+             ? Sums::kInnerPartial
+             : Sums::kUnknown;
+}
+
 // The sum from `from` to the end. The sender has summed the payload with its
 // own checksum finished.
 uint16_t SumFrom(size_t from, const PacketBuffer& packet,
@@ -186,14 +213,10 @@ DropReason Decapsulator::DecapsulateAs(PacketBuffer& packet,
   const size_t header_len = outer.header_len;
   const size_t payload_len = outer.total_len - header_len;
   const SegmentHint& hint = packet.hint();
-  // The UDP checksum itself, of a packet that has crossed no wire.
-  const bool outer_partial = hint.needs_checksum && outer.udp_port != 0 &&
-                             hint.gso_type == GsoType::kNone &&
-                             hint.checksum_start == outer.ip_header_len;
-  const bool partial = hint.needs_checksum && !outer_partial;
-  if (partial && !ChecksumIsInner(hint, header_len, payload_len)) {
-    return DropReason::kTruncated;
-  }
+  const Sums sums = JudgeHint(hint, outer);
+  if (sums == Sums::kUnknown) return DropReason::kTruncated;
+  const bool partial = sums == Sums::kInnerPartial;
+  const bool outer_partial = sums == Sums::kOuterPartial;
   DropReason reason = CheckSums(packet, outer, outer_partial);
   if (reason == DropReason::kNone) reason = CheckKey(outer);
   if (reason != DropReason::kNone) return reason;

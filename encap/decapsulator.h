@@ -39,11 +39,12 @@ class Decapsulator {
   // checked segments: its GRE and UDP checksums are not verified again, nor is
   // a UDP checksum that the hint calls partial: the packet is of this host. On
   // any other reason `packet` and `state` are unchanged. Errors: kTruncated
-  // (the hint outside the payload too), kBadIpHeader, kBadOuterChecksum (of
-  // UDP), kBadGreChecksum, kUnknownProtocol, kKeyMissing, kKeyUnexpected,
-  // kKeyMismatch, kOutOfOrder, kEcnIllegal, kMartianSource (RFC 1812 5.3.7, RFC
-  // 4213 3.6; not for kGretap, where a host may ask for an address from
-  // 0.0.0.0), kWrongSource (none of the allowed sources).
+  // (the hint outside the payload too, and outer UDP packets merged into one),
+  // kBadIpHeader, kBadOuterChecksum (of UDP), kBadGreChecksum,
+  // kUnknownProtocol, kKeyMissing, kKeyUnexpected, kKeyMismatch, kOutOfOrder,
+  // kEcnIllegal, kMartianSource (RFC 1812 5.3.7, RFC 4213 3.6; not for kGretap,
+  // where a host may ask for an address from 0.0.0.0), kWrongSource (none of
+  // the allowed sources).
   DropReason Decapsulate(PacketBuffer& packet, const OuterInfo& outer,
                          InputState& state) const noexcept;
 

@@ -294,6 +294,25 @@ TEST(UdpTest, PartialOuterChecksumIsTakenAsRight) {
   EXPECT_EQ(inner, InnerV4());
 }
 
+// UDP that the kernel has merged, or never cut: the boundaries are those of the
+// outer packets.
+TEST(UdpTest, ManyOuterPacketsAsOneAreRefused) {
+  EncapConfig config = UdpConfig(Mode::kGif, IpFamily::kV4);
+  Bytes two = Send(config, InnerV4());
+  const Bytes second = InnerV4();
+  two.insert(two.end(), second.begin(), second.end());
+  Put16(&two[2], static_cast<uint16_t>(two.size()));
+  Put16(&two[24], static_cast<uint16_t>(two.size() - 20));
+  StoreBe16(&two[10], Be16(0));
+  StoreBe16(&two[10], InternetChecksum(std::span(two).first(20)));
+  SegmentHint hint{.gso_type = GsoType::kUdp, .gso_size = 52};
+  EXPECT_EQ(Receive(config, two, hint), DropReason::kTruncated);
+  hint.needs_checksum = true;
+  hint.checksum_start = 20;
+  hint.checksum_offset = 6;
+  EXPECT_EQ(Receive(config, two, hint), DropReason::kTruncated);
+}
+
 TEST(UdpTest, AllowedSourcesJudgeTheInnerPacket) {
   EncapConfig config = Config(Mode::kGif, IpFamily::kV4);
   config.allowed_sources = {*IpPrefix::Parse("10.1.0.0/24")};
