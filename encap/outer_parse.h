@@ -28,7 +28,8 @@ struct OuterInfo {
   uint16_t header_len = 0;  // ip_header_len plus the UDP and GRE headers
   uint32_t total_len = 0;   // end by the outer IP length, in UDP by the UDP
                             // length: what lies behind is padding
-  // Destination port; 0: not in UDP.
+  // Destination port; 0: not in UDP. Set, and the addresses with it, as soon as
+  // there is a UDP header to such a port, whatever the reason.
   uint16_t udp_port = 0;
   bool has_udp_checksum = false;
   // GRE only.

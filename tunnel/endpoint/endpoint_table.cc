@@ -82,6 +82,11 @@ const EndpointTable::PairCount* EndpointTable::FindPair(
   return pairs_.Find({any, key.protocol, key.udp_port});
 }
 
+bool EndpointTable::ReceivesUdp(const encap::IpAddress& local,
+                                uint16_t port) const noexcept {
+  return pairs_.Find({{local, {}}, encap::kProtoUdp, port}) != nullptr;
+}
+
 bool EndpointTable::IsOwnOuter(uint8_t protocol,
                                const encap::AddressPair& addresses,
                                uint16_t udp_port) const noexcept {

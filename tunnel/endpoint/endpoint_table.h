@@ -51,6 +51,8 @@ class EndpointTable {
   // `udp_port` its destination port when the protocol is UDP.
   bool IsOwnOuter(uint8_t protocol, const encap::AddressPair& addresses,
                   uint16_t udp_port = 0) const noexcept;
+  // True when a tunnel in UDP receives on this port of this address.
+  bool ReceivesUdp(const encap::IpAddress& local, uint16_t port) const noexcept;
   // False: no tunnel is in UDP, and IsOwnOuter() of a UDP packet is false.
   bool HasUdp() const noexcept {
     return in_udp_.load(std::memory_order_relaxed) != 0;  // hint, see bound_

@@ -213,6 +213,9 @@ TEST_F(EndpointTableTest, UdpAndItsPortArePartOfTheKey) {
     EXPECT_EQ(WhyNot(outer), DropReason::kNoTunnel);
   }
   EXPECT_TRUE(table_.HasUdp());
+  EXPECT_TRUE(table_.ReceivesUdp(Address("192.0.2.1"), 5555));
+  EXPECT_FALSE(table_.ReceivesUdp(Address("192.0.2.1"), 53));
+  EXPECT_FALSE(table_.ReceivesUdp(Address("192.0.2.2"), 5555));
   const encap::AddressPair pair{Address("192.0.2.1"), Address("192.0.2.2")};
   EXPECT_TRUE(table_.IsOwnOuter(17, pair, 5555));
   EXPECT_FALSE(table_.IsOwnOuter(17, pair, 53));

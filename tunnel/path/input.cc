@@ -47,6 +47,11 @@ void Input::Receive(IncomingPacket& incoming, uint64_t now_ns) noexcept {
   if (why == DropReason::kReassemblyFailed) {
     if (!Reassemble(packet)) return;
     why = encap::ParseOuter(packet.bytes(), kOptions, outer);
+    // A fragment of UDP comes here for whatever program it is.
+    if (outer.udp_port != 0 &&
+        !table_.ReceivesUdp(outer.addresses.local, outer.udp_port)) {
+      return;
+    }
   }
   if (why != DropReason::kNone) return counters_.CountUnmatched(why);
   const EndpointTable::Found found = table_.Find(outer, incoming.ifindex);

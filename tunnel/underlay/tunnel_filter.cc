@@ -24,7 +24,6 @@ constexpr uint32_t kRouting = 43;
 constexpr uint32_t kFragment = 44;
 constexpr uint32_t kDestinationOptions = 60;
 
-constexpr uint32_t kOffsetBits = 0xfff8;  // of a fragment header
 constexpr uint32_t kIpv6Len = 40;         // bytes
 constexpr uint32_t kDestinationPort = 2;  // from the UDP header
 
@@ -135,7 +134,7 @@ std::vector<sock_filter> TunnelFilterV6(std::span<const uint16_t> udp_ports) {
       IfEqual(encap::kProtoGre, 16, 0),
       IfEqual(encap::kProtoIpip, 15, 0),
       IfEqual(encap::kProtoIpv6, 14, 0),
-      IfEqual(encap::kProtoUdp, 23, 0),
+      IfEqual(encap::kProtoUdp, 21, 0),
       IfEqual(kHopByHop, 3, 0),
       IfEqual(kRouting, 2, 0),
       IfEqual(kFragment, 1, 0),
@@ -152,10 +151,8 @@ std::vector<sock_filter> TunnelFilterV6(std::span<const uint16_t> udp_ports) {
       Return(kWholePacket),
       // UDP behind an extension header of 8 * (1 + its length field) bytes.
       LoadByte(Network(6)),
-      IfEqual(kFragment, 0, 3),
-      LoadHalf(Network(kIpv6Len + 2)),
-      IfAnyBit(kOffsetBits, 0, 1),
-      Return(0),
+      IfEqual(kFragment, 0, 1),
+      Return(udp_ports.empty() ? 0 : kWholePacket),
       LoadByte(Network(kIpv6Len + 1)),
       BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, 1),
       BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 3),

@@ -17,8 +17,8 @@ namespace tunnel {
 std::vector<sock_filter> TunnelFilterV4(std::span<const uint16_t> udp_ports);
 // As above; also when one IPv6 extension header (hop-by-hop, routing, fragment,
 // destination options) stands in between, and when a second one follows it,
-// whatever is behind that. A fragment of UDP that is not the first names no
-// port and is not taken.
+// whatever is behind that. Fragments of UDP are taken to whatever port they
+// are, since the first alone names it; without `udp_ports` none is.
 std::vector<sock_filter> TunnelFilterV6(std::span<const uint16_t> udp_ports);
 
 // For raw ICMP sockets. Take messages that quote a packet of protocol 47, 4, 41

@@ -78,7 +78,10 @@ TEST_F(UdpPortsTest, FilterFindsUdpBehindOneIpv6ExtensionHeader) {
   EXPECT_EQ(Arrive("::1", 44, Behind(fragment, udp), 1), 1U);
   EXPECT_EQ(Arrive("::1", 17, other, 0), 0U);
   EXPECT_EQ(Arrive("::1", 60, Behind(option, other), 0), 0U);
-  EXPECT_EQ(Arrive("::1", 44, Behind(later, udp), 0), 0U);
+  // Only the first one names the port.
+  EXPECT_EQ(Arrive("::1", 44, Behind(later, other), 1), 1U);
+  factory_.DropUdpPort(kV6);
+  EXPECT_EQ(Arrive("::1", 44, Behind(later, other), 0), 0U);
 }
 
 TEST_F(UdpPortsTest, TheKernelDoesNotAnswerForAPortThatIsTaken) {
