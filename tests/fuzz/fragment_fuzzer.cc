@@ -52,7 +52,8 @@ void Run(const FragmentOptions& options, const Bytes& packet) {
     return;
   }
   const Bytes ip(packet.begin() + options.prefix_len, packet.end());
-  Reassembler reassembler({.max_packets = 1, .max_fragments = 8192});
+  Reassembler reassembler(
+      {.max_packets = 1, .max_bytes = 1, .max_fragments = 64});
   Bytes buffer(cut.max_size());
   size_t count = 0;
   while (const size_t size = cut.Next(buffer)) {
