@@ -1,0 +1,94 @@
+"""Tunnels that lead into themselves, or into each other."""
+
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
+
+from tests.lib import lab, packets, runner, traffic
+from tests.lib.process import wait_until
+
+
+def bytes_sent(space, interface):
+    """Bytes that the kernel has handed to an interface."""
+    with space.entered():
+        with open("/proc/thread-self/net/dev") as f:
+            rows = dict(line.split(":") for line in f.readlines()[2:])
+    return int({k.strip(): v for k, v in rows.items()}[interface].split()[8])
+
+
+class Loops(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.pair = lab.Pair(3)
+        cls.a = cls.pair.a
+        cls.space, cls.daemon = cls.a.space, cls.a.daemon
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.pair.close()
+
+    def tearDown(self):
+        for host in self.pair.hosts:
+            host.daemon.delete_all()
+
+    def state(self, name):
+        return self.daemon.show(name)["oper_state"]
+
+    def wait_state(self, name, state):
+        wait_until(lambda: self.state(name) == state, 5, "%s is %s" % (name, state))
+
+    def test_route_into_the_tunnel_itself(self):
+        for mode, family in (("gif", "4"), ("gre", "6")):
+            self.pair.create("t", 1, mode, family)
+            remote = lab.outer(1, family, 2)
+            self.assertEqual(traffic.ping(self.space, lab.inner(1, "4", 2)), 3)
+            self.space.ip("-%s route add %s dev t" % (family, remote))
+            self.wait_state("t", "OPER_LOOP")
+            self.assertEqual(self.daemon.show("t")["oper_reason"],
+                             "the route to %s leads into the tunnel itself" % remote)
+            before = bytes_sent(self.space, lab.LINK)
+            sent = int(self.daemon.stats("t")["transmit_packets"])
+            self.assertEqual(traffic.ping(self.space, lab.inner(1, "4", 2), wait=0.1), 0)
+            after = self.daemon.stats("t")
+            self.assertEqual(after["transmit_packets"], sent)
+            self.assertEqual(after["drops"], {"recursion": 3})
+            self.assertEqual(bytes_sent(self.space, lab.LINK), before)
+            # A change of it does not let it out either.
+            self.daemon.ctl("set t ttl 9")
+            self.assertEqual(self.state("t"), "OPER_LOOP")
+            self.space.ip("-%s route del %s dev t" % (family, remote))
+            self.wait_state("t", "OPER_UP")
+            self.assertEqual(traffic.ping(self.space, lab.inner(1, "4", 2)), 3)
+            self.pair.delete("t")
+
+    def test_two_tunnels_routed_into_each_other(self):
+        for transport in ("", "transport udp"):
+            for name, number in (("one", 1), ("two", 2)):
+                self.daemon.ctl("create %s mode gre local %s remote 198.18.9.%d %s %s" % (
+                    name, lab.outer(number, "4", 1), number,
+                    lab.inner_words(number, "4", 1), transport))
+            self.space.ip("route add 198.18.9.1 dev two")
+            self.space.ip("route add 198.18.9.2 dev one")
+            devices = (lab.LINK, "one", "two")
+            before = sum(bytes_sent(self.space, d) for d in devices)
+            inner = packets.ipv4(lab.inner(1, "4", 1), lab.inner(1, "4", 2), 253, b"x" * 980)
+            sender = packets.RawSender(self.space)
+            sender.send(inner)
+            sender.close()
+            drops = lambda: sum(self.daemon.stats(n)["drops"].get("recursion", 0)
+                                for n in ("one", "two"))
+            wait_until(lambda: drops() == 1, 5, "the nested packet is refused")
+            # What was sent, and once more in one outer header: nowhere else.
+            total = sum(bytes_sent(self.space, d) for d in devices) - before
+            overhead = 32 if transport else 24
+            self.assertEqual(total, 2 * len(inner) + overhead)
+            # Beyond the packet itself, less than its size twice is on any wire.
+            self.assertLess(total - len(inner), 2 * len(inner))
+            self.assertEqual(drops(), 1)
+            self.daemon.delete_all()
+
+
+if __name__ == "__main__":
+    runner.main()
