@@ -31,12 +31,15 @@ EndpointTable::Found EndpointTable::Find(const encap::OuterInfo& outer,
                   outer.udp_port == 0 ? outer.protocol : encap::kProtoUdp,
                   outer.udp_port};
   const Entry* entry = FindOn(key, ifindex);
-  if (entry == nullptr &&
-      wildcards_.load(std::memory_order_relaxed) != 0) {  // hint, see bound_
-    key.addresses.remote = AnyRemote(outer.addresses.local);
-    entry = FindOn(key, ifindex);
-    key.addresses.remote = outer.addresses.remote;
-    if (entry != nullptr && key.addresses.remote.IsMartianSource())
+  if (wildcards_.load(std::memory_order_relaxed) != 0) {  // hint, see bound_
+    // Their remote is itself an address that no host has.
+    const bool martian = outer.addresses.remote.IsMartianSource();
+    if (entry == nullptr || martian) {
+      key.addresses.remote = AnyRemote(outer.addresses.local);
+      entry = FindOn(key, ifindex);
+      key.addresses.remote = outer.addresses.remote;
+    }
+    if (entry != nullptr && martian)
       return {nullptr, entry->owner, encap::DropReason::kMartianSource};
   }
   if (entry == nullptr) return {nullptr, nullptr, Explain(key)};
