@@ -195,10 +195,16 @@ class Life(unittest.TestCase):
         def transfer():
             outcome.append(traffic.tcp_transfer(
                 self.pair.a.space, self.pair.b.space, lab.inner(1, "4", 2),
-                4 * 1024 * 1024, timeout=30))
-        for words in ("transport udp", "port 5556", "source-port 9", "transport ip"):
+                8 * 1024 * 1024, timeout=30))
+        for words in ("transport udp", "port 5556", "source-port 9",
+                      "transport ip port 0 source-port auto"):
+            before = self.pair.b.daemon.stats("t")["receive_packets"]
             thread = threading.Thread(target=transfer)
             thread.start()
+            # Connected: an end that has changed first refuses new connections.
+            process.wait_until(
+                lambda start=before: self.pair.b.daemon.stats("t")["receive_packets"] >
+                start + 100, 10, "data flows")
             for host in self.pair.hosts:
                 host.daemon.ctl("set t " + words)
             thread.join()
