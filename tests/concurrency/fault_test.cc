@@ -28,7 +28,7 @@ struct Outcome {
 Outcome RunWith(const std::string& program, Fault fault, int load_seconds) {
   const std::string command =
       "TORTURE_SEED=1 TORTURE_SECONDS=" + std::to_string(load_seconds) +
-      " TUNNELD_FAULT=" + std::string(FaultName(fault)) + " timeout -k 5 200 " +
+      " TUNNELD_FAULT=" + std::string(FaultName(fault)) + " timeout -k 5 400 " +
       program + " 2>&1";
   Outcome outcome;
   FILE* pipe = popen(command.c_str(), "r");
@@ -55,7 +55,8 @@ struct Case {
   Fault fault;
   // What it is found as: one of these.
   std::vector<std::string> signs;
-  int load_seconds = 60;  // at most
+  // At most: a machine that has much else to do comes to few changes.
+  int load_seconds = 240;
 };
 
 std::vector<Case> Cases() {

@@ -107,9 +107,13 @@ class Torture {
 Torture::Torture() {
   lab_.wire.SetSink(
       [this](size_t, std::span<const uint8_t> packet, const SendRoute& route) {
-        // A worker that is taken off its CPU in the middle of a batch.
-        thread_local uint32_t sent = 0;
-        if (++sent % 64 == 0) std::this_thread::sleep_for(microseconds(100));
+        // A worker that is taken off its CPU in the middle of a batch, for a
+        // tenth of its time however fast the machine is.
+        thread_local SteadyTime back = SteadyNow();
+        if (Since(back) > milliseconds(9)) {
+          std::this_thread::sleep_for(milliseconds(1));
+          back = SteadyNow();
+        }
         ledger_.CheckSent(packet, route);
       });
   const auto& slots = ledger_.slots();
