@@ -21,7 +21,7 @@ struct encap_map {
 namespace {
 
 // As in batch.cc.
-constexpr size_t kAhead = 8;
+constexpr size_t kAhead = 16;
 
 DropReason Decapsulate(const encap_input_tunnel& tunnel,
                        encap::PacketBuffer& packet,
