@@ -42,7 +42,11 @@ enum class Sums {
                   // their boundaries lie in the payload
 };
 
-Sums JudgeHint(const SegmentHint& hint, const OuterInfo& outer) noexcept {
+inline Sums JudgeHint(const SegmentHint& hint,
+                      const OuterInfo& outer) noexcept {
+  if (!hint.needs_checksum && hint.gso_type == GsoType::kNone) {
+    return Sums::kWhole;
+  }
   if (outer.udp_port != 0) {
     if (hint.gso_type == GsoType::kUdp &&
         !(hint.needs_checksum && hint.checksum_start >= outer.header_len)) {
