@@ -2,6 +2,7 @@
 
 import os
 import socket
+import struct
 import sys
 import threading
 import unittest
@@ -136,6 +137,36 @@ class Wire(unittest.TestCase):
             received + COUNT, 5, "a checksum of zero is taken over IPv4")
         metrics = self.pair.a.daemon.ctl("metrics").out
         self.assertRegex(metrics, r'bad_outer_checksum"} %d\b' % COUNT)
+        sender.close()
+
+    def test_outer_ipv6_fragments_are_put_together(self):
+        """Those of another program's UDP are let go, and count nowhere."""
+        sender = packets.RawSender(self.pair.b.space)
+        source, target = lab.outer(4, "6", 2), lab.outer(4, "6", 1)
+        inside = packets.ipv4(lab.inner(4, "4", 2), "10.200.0.1", 59, b"x" * 600)
+
+        def send(port, name):
+            data = packets.udp(source, target, 50000, port, inside)
+            for offset, more, part in ((320, 0, data[320:]), (0, 1, data[:320])):
+                sender.send(packets.ipv6(source, target, 44, struct.pack(
+                    "!BBHI", 17, 0, offset | more, name) + part))
+
+        def seen():
+            stats = self.pair.a.daemon.stats("gif6")
+            return stats["receive_packets"], stats["drops"]
+        before, drops = seen()
+
+        def nobodys():
+            return [line for line in self.pair.a.daemon.ctl("metrics").out.splitlines()
+                    if "no_tunnel" in line or "reassembly_failed" in line or
+                    "bad_version" in line]
+        elsewhere = nobodys()
+        for name in range(COUNT):
+            send(53, 1000 + name)
+            send(6000, name)
+        process.wait_until(lambda: seen() == (before + COUNT, drops), 5,
+                           "fragments are put together")
+        self.assertEqual(nobodys(), elsewhere)
         sender.close()
 
 
