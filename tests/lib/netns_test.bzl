@@ -12,10 +12,11 @@ def py_system_test(name, main, data = [], tags = [], size = "small", **kwargs):
         **kwargs
     )
 
-def py_netns_test(name, main, data = [], tags = [], size = "medium", **kwargs):
+def py_netns_test(name, main, data = [], tags = [], size = "medium", alone = True, **kwargs):
     """A test file that runs tunneld and tunnelctl in namespaces of its own.
 
-    It runs alone, as root, outside any sandbox; without root its cases are skipped.
+    It runs as root, outside any sandbox; without root its cases are skipped. With
+    alone = False other tests run beside it: it measures no time, loss or load.
     """
     py_system_test(
         name = name,
@@ -26,8 +27,7 @@ def py_netns_test(name, main, data = [], tags = [], size = "medium", **kwargs):
             "//ctl:tunnelctl",
             "//proto:protos",
         ],
-        tags = tags + [
-            "exclusive",
+        tags = tags + (["exclusive"] if alone else []) + [
             "external",
             "local",
             "netns",
