@@ -61,7 +61,7 @@ struct TunnelView {
   EndpointConfig config;
   std::string etag;
   OperState oper_state = OperState::kDown;
-  std::string oper_reason;  // empty when kUp
+  std::string oper_reason;  // empty when kUp, unless remote is any
   uint32_t ifindex = 0;
   // The outer source in force; no address while config.local_device has none.
   encap::IpAddress effective_local;
