@@ -168,11 +168,12 @@ TEST_F(StepFault, Apply) {
 }
 
 // One tunnel may stay away, with the reason and with its identity; the others
-// are there.
+// are there. What could be taken over but not set up leaves no device in the
+// way of its name, and is made again by the next start.
 TEST_F(StepFault, Restore) {
   ASSERT_TRUE(Apply({Rich("a", 1, 7), Rich("b", 2, 8), Rich("c", 3, 9)}).ok());
-  const StoredState state = store_.Load();
   lab_.manager.reset();
+  store_.on_commit = nullptr;  // of devices and links alone
   size_t failures = 0;
   for (size_t n = 1;; ++n) {
     ASSERT_LT(n, 100u);
@@ -182,13 +183,15 @@ TEST_F(StepFault, Restore) {
     options.workers = 2;
     options.store = &store_;
     lab_.manager = *TunnelManager::Create(options, platform);
+    const StoredState state = store_.Load();
     FaultScript::Arm(n);
     const auto report = manager().Restore(state);
     const bool fired = FaultScript::Disarm();
     ASSERT_TRUE(report.ok()) << report.status();
     ASSERT_EQ(manager().List().tunnels.size(), 3u);
     EXPECT_EQ(report->failed.size(), fired ? 1u : 0u) << "call " << n;
-    EXPECT_EQ(report->adopted.size(), fired ? 2u : 3u) << "call " << n;
+    EXPECT_EQ(report->adopted.size() + report->remade.size(), fired ? 2u : 3u)
+        << "call " << n;
     for (const auto& [name, status] : report->failed) {
       EXPECT_EQ(status, FaultScript::Error(n));
       EXPECT_EQ(manager().Get(name)->oper_state, OperState::kFailed);
@@ -197,7 +200,7 @@ TEST_F(StepFault, Restore) {
       EXPECT_EQ(GetReason(Create(GreConfig("other", remote, key))),
                 Reason::kEndpointPairInUse);
     }
-    EXPECT_EQ(lab_.tun.names().size(), 3u);
+    EXPECT_GE(lab_.tun.names().size(), fired ? 2u : 3u);
     failures += fired;
     lab_.manager.reset();
     if (!fired) break;
