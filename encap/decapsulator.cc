@@ -44,9 +44,7 @@ enum class Sums {
 
 inline Sums JudgeHint(const SegmentHint& hint,
                       const OuterInfo& outer) noexcept {
-  if (!hint.needs_checksum && hint.gso_type == GsoType::kNone) {
-    return Sums::kWhole;
-  }
+  if (hint.is_plain()) return Sums::kWhole;
   if (outer.udp_port != 0) {
     if (hint.gso_type == GsoType::kUdp &&
         !(hint.needs_checksum && hint.checksum_start >= outer.header_len)) {
@@ -126,6 +124,8 @@ void MoveHint(SegmentHint& hint, uint16_t pulled, bool outer_partial) noexcept {
 Decapsulator::Decapsulator(const EncapConfig& config)
     : key_(config.input_key),
       allowed_sources_(config.allowed_sources),
+      plain_(config.mode != Mode::kGretap && !config.sequence &&
+             config.allowed_sources.empty()),
       ethernet_(config.mode == Mode::kGretap),
       sequence_(config.sequence) {
   const bool gre = IsGre(config.mode);
@@ -205,6 +205,41 @@ DropReason Decapsulator::ReadFrame(std::span<const uint8_t> payload,
 DropReason Decapsulator::Decapsulate(PacketBuffer& packet,
                                      const OuterInfo& outer,
                                      InputState& state) const noexcept {
+  const bool plain = plain_ & !outer.has_checksum & !outer.has_udp_checksum;
+  if (!plain || !packet.hint().is_plain()) {
+    return DecapsulateAny(packet, outer, state);
+  }
+  return DecapsulatePlain(packet, outer, state);
+}
+
+inline DropReason Decapsulator::DecapsulatePlain(
+    PacketBuffer& packet, const OuterInfo& outer,
+    InputState& state) const noexcept {
+  // Outer Not-ECT and ECT(0) leave the inner field alone (RFC 6040 4.2).
+  constexpr uint8_t kChangesEcn = 1;
+  InnerPacket inner;
+  const size_t header_len = outer.header_len;
+  if (!ExtentIsRight(packet, outer) || (outer.tos & kChangesEcn) != 0 ||
+      outer.key != key_ ||
+      ReadInnerIp({packet.data() + header_len, outer.total_len - header_len},
+                  inner) != DropReason::kNone) {
+    return DecapsulateAny(packet, outer, state);
+  }
+  const bool is_v4 = inner.family == IpFamily::kV4;
+  if (Announced(outer.protocol, outer.gre_protocol) !=
+          (is_v4 ? ipv4_ : ipv6_) ||
+      (is_v4 && inner.ttl == 0) ||
+      SourceIsMartian(packet.data() + header_len, inner.family)) {
+    return DecapsulateAny(packet, outer, state);
+  }
+  packet.PullInside(header_len);
+  packet.TrimInside(inner.ip_len);
+  return DropReason::kNone;
+}
+
+DropReason Decapsulator::DecapsulateAny(PacketBuffer& packet,
+                                        const OuterInfo& outer,
+                                        InputState& state) const noexcept {
   return ethernet_ ? DecapsulateAs<true>(packet, outer, state)
                    : DecapsulateAs<false>(packet, outer, state);
 }

@@ -58,6 +58,13 @@ class Decapsulator {
                     InnerPacket& inner) const noexcept;
   DropReason ReadFrame(std::span<const uint8_t> payload, const OuterInfo& outer,
                        InnerPacket& inner) const noexcept;
+  // For a packet with a plain hint and without checksums, where plain_ is set.
+  // Whatever is not as usual it leaves to DecapsulateAny(), as its last call.
+  DropReason DecapsulatePlain(PacketBuffer& packet, const OuterInfo& outer,
+                              InputState& state) const noexcept;
+  [[gnu::noinline]] DropReason DecapsulateAny(PacketBuffer& packet,
+                                              const OuterInfo& outer,
+                                              InputState& state) const noexcept;
   template <bool kEthernet>
   DropReason DecapsulateAs(PacketBuffer& packet, const OuterInfo& outer,
                            InputState& state) const noexcept;
@@ -72,6 +79,7 @@ class Decapsulator {
   uint32_t ipv6_ = kNotCarried;
   std::optional<uint32_t> key_;
   PrefixSet allowed_sources_;
+  bool plain_ = false;  // IP payload from any source, without numbers
   bool ethernet_ = false;
   bool sequence_ = false;
 };

@@ -59,6 +59,8 @@ Encapsulator::Encapsulator(const EncapConfig& config)
     if (payload.protocol == 0) continue;  // not carried
     templates_[TemplateIndex(family)] = OuterTemplate(config, payload);
   }
+  plain_ = !ethernet_;
+  for (const OuterTemplate& made : templates_) plain_ &= made.is_plain();
   const PayloadType ipv6 = Announce(config.mode, IpFamily::kV6);
   if (ipv6.protocol == 0) return;
   EncapConfig limited = config;
@@ -106,20 +108,55 @@ DropReason Encapsulator::TakeHint(PacketBuffer& packet, size_t inner_len,
 }
 
 // Where nothing is configured the inner limit alone decides, else the smaller.
-DropReason Encapsulator::TakeLimit(std::span<const uint8_t> inner,
-                                   OuterFields& fields,
-                                   const OuterTemplate*& outer) const noexcept {
+Encapsulator::LimitVerdict Encapsulator::JudgeLimit(
+    std::span<const uint8_t> inner) const noexcept {
   const std::optional<EncapLimit> found = FindEncapLimit(inner);
-  if (!found) return DropReason::kNone;
-  if (found->limit == 0) return DropReason::kRecursion;
-  fields.encap_limit =
-      std::min(encap_limit_, static_cast<uint8_t>(found->limit - 1));
-  outer = &limited_;
-  return DropReason::kNone;
+  if (!found) return {DropReason::kNone, false, encap_limit_};
+  if (found->limit == 0) return {DropReason::kRecursion, true, 0};
+  return {DropReason::kNone, true,
+          std::min(encap_limit_, static_cast<uint8_t>(found->limit - 1))};
 }
 
 DropReason Encapsulator::Encapsulate(PacketBuffer& packet,
                                      OutputState& state) const noexcept {
+  if (!plain_ || !packet.hint().is_plain()) {
+    return EncapsulateAny(packet, state);
+  }
+  return outer_v6_ ? EncapsulatePlain<true>(packet, state)
+                   : EncapsulatePlain<false>(packet, state);
+}
+
+template <bool kOuterV6>
+DropReason Encapsulator::EncapsulatePlain(PacketBuffer& packet,
+                                          OutputState& state) const noexcept {
+  const std::span<const uint8_t> payload = std::as_const(packet).bytes();
+  InnerPacket inner;
+  if (ReadInnerIp(payload, inner) != DropReason::kNone || inner.ttl == 0 ||
+      packet.headroom() < OuterTemplate::kPlainHeadroom ||
+      inner.ip_len > kMaxOuterLen - OuterTemplate::kPlainHeadroom ||
+      (inner.family == IpFamily::kV6 &&
+       MayCarryEncapLimit(payload[ConstIpv6Header::kNextHeader]))) {
+    return EncapsulateAny(packet, state);
+  }
+  const OuterTemplate& outer = templates_[TemplateIndex(inner.family)];
+  if (outer.header_len() == 0) return DropReason::kUnknownProtocol;
+  OuterFields fields;
+  fields.ttl = ttl_.Of(inner.ttl);
+  fields.tos = tos_.Of(inner.tos);
+  if (kOuterV6) {
+    fields.flow_label = InnerFlow(payload, /*ethernet=*/false);
+  } else {
+    fields.dont_fragment = always_df_ | (inherit_df_ & inner.dont_fragment);
+    fields.ipv4_id = state.next_ipv4_id;
+  }
+  ++state.next_ipv4_id;
+  packet.TrimInside(inner.ip_len);
+  outer.WritePlainAs<kOuterV6>(packet, fields);
+  return DropReason::kNone;
+}
+
+DropReason Encapsulator::EncapsulateAny(PacketBuffer& packet,
+                                        OutputState& state) const noexcept {
   if (ethernet_) {
     return outer_v6_ ? EncapsulateAs<true, true>(packet, state)
                      : EncapsulateAs<true, false>(packet, state);
@@ -163,8 +200,10 @@ DropReason Encapsulator::EncapsulateAs(PacketBuffer& packet,
   if (inner.family == IpFamily::kV6) {
     const std::span<const uint8_t> ip = payload.subspan(inner.ip_offset);
     if (MayCarryEncapLimit(ip[ConstIpv6Header::kNextHeader])) {
-      const DropReason refused = TakeLimit(ip, fields, outer);
-      if (refused != DropReason::kNone) return refused;
+      const LimitVerdict verdict = JudgeLimit(ip);
+      if (verdict.refused != DropReason::kNone) return verdict.refused;
+      if (verdict.found) outer = &limited_;
+      fields.encap_limit = verdict.limit;
     }
   }
   const size_t header_len = outer->header_len();
@@ -178,13 +217,12 @@ DropReason Encapsulator::EncapsulateAs(PacketBuffer& packet,
   if (packet.headroom() < header_len || inner_len + header_len > kMaxOuterLen) {
     return DropReason::kTooBig;
   }
-  if (packet.hint().gso_type != GsoType::kNone ||
-      packet.hint().needs_checksum) {
+  if (!packet.hint().is_plain()) {
     const DropReason refused = TakeHint(packet, inner_len, header_len);
     if (refused != DropReason::kNone) return refused;
   }
 
-  packet.Trim(inner_len);
+  packet.TrimInside(inner_len);
   FillFields<kEthernet, kOuterV6>(payload, inner, state, fields);
   outer->WriteAs<kOuterV6>(packet, fields);
   return DropReason::kNone;

@@ -63,16 +63,29 @@ class Encapsulator {
   static constexpr size_t TemplateIndex(IpFamily family) noexcept {
     return static_cast<size_t>(family) / 2;  // 0, 2 or 3
   }
+  // For a packet with a plain hint, where plain_ is set. Whatever is not as
+  // usual it leaves to EncapsulateAny(), as its last call: so the usual packet
+  // needs no stack.
+  template <bool kOuterV6>
+  DropReason EncapsulatePlain(PacketBuffer& packet,
+                              OutputState& state) const noexcept;
+  [[gnu::noinline]] DropReason EncapsulateAny(
+      PacketBuffer& packet, OutputState& state) const noexcept;
   template <bool kEthernet, bool kOuterV6>
   DropReason EncapsulateAs(PacketBuffer& packet,
                            OutputState& state) const noexcept;
   template <bool kEthernet, bool kOuterV6>
   void FillFields(std::span<const uint8_t> payload, const InnerPacket& inner,
                   OutputState& state, OuterFields& fields) const noexcept;
-  // Applies the Tunnel Encapsulation Limit that the inner IPv6 packet may carry
-  // to `fields` and to the choice of the template.
-  DropReason TakeLimit(std::span<const uint8_t> inner, OuterFields& fields,
-                       const OuterTemplate*& outer) const noexcept;
+  // What the Tunnel Encapsulation Limit that an inner IPv6 packet may carry
+  // makes of it. By value: fields whose address is taken do not stay in
+  // registers.
+  struct LimitVerdict {
+    DropReason refused = DropReason::kNone;
+    bool found = false;  // limited_ is the template
+    uint8_t limit = 0;   // to be sent
+  };
+  LimitVerdict JudgeLimit(std::span<const uint8_t> inner) const noexcept;
   // Judges the hint of a packet of `inner_len` bytes, and on kNone alone makes
   // it that of the outer packet.
   DropReason TakeHint(PacketBuffer& packet, size_t inner_len,
@@ -85,6 +98,7 @@ class Encapsulator {
   CopyOrFixed tos_;
   CopyOrFixed ttl_;
   uint8_t encap_limit_ = 0;  // that of the configuration, else the largest
+  bool plain_ = false;       // IP payload, and each template is_plain()
   bool ethernet_ = false;
   bool outer_v6_ = false;
   bool covers_payload_ = false;  // with a GRE or UDP checksum

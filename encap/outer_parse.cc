@@ -212,10 +212,66 @@ DropReason ParseGre(Cursor& cursor, OuterInfo& info) noexcept {
   return DropReason::kNone;
 }
 
-}  // namespace
+// The payload of the usual packet: an IP packet, or GRE with a key at most.
+// False for every other one.
+inline bool ReadPlainUpper(const uint8_t* upper, uint8_t protocol,
+                           OuterInfo& info) noexcept {
+  constexpr uint16_t kOthers =
+      ConstGreHeader::kChecksumPresent | ConstGreHeader::kSequencePresent |
+      ConstGreHeader::kMustBeZero | ConstGreHeader::kVersionMask;
+  info.header_len = ConstIpv4Header::kMinLen;
+  info.gre_protocol = 0;
+  info.key.reset();
+  if (protocol != kProtoGre) {
+    return protocol == kProtoIpip || protocol == kProtoIpv6;
+  }
+  const ConstGreHeader gre(upper);
+  if ((gre.flags_version() & kOthers) != 0) return false;
+  info.gre_protocol = gre.protocol();
+  info.header_len += ConstGreHeader::kMinLen;
+  if (gre.has_key()) {
+    info.key = Get32(upper + ConstGreHeader::kMinLen);
+    info.header_len += sizeof(uint32_t);
+  }
+  return true;
+}
 
-DropReason ParseOuter(std::span<const uint8_t> packet,
-                      const ParseOptions& options, OuterInfo& info) noexcept {
+// The usual packet: whole, in IPv4 without options. False, with `info` in any
+// state, for every other one.
+inline bool ParsePlain(std::span<const uint8_t> packet, bool verify_checksum,
+                       OuterInfo& info) noexcept {
+  constexpr size_t kIpLen = ConstIpv4Header::kMinLen;
+  constexpr size_t kLeast =
+      kIpLen + ConstGreHeader::HeaderLen(false, true, false);
+  constexpr uint8_t kNoOptions = 0x45;
+  if (packet.size() < kLeast || packet[0] != kNoOptions) return false;
+  const uint8_t* header = packet.data();
+  const ConstIpv4Header ip(header);
+  const uint32_t total_len = ip.total_length();
+  const uint8_t protocol = ip.protocol();
+  if (total_len < kLeast || total_len > packet.size() || ip.is_fragment() ||
+      !ReadPlainUpper(header + kIpLen, protocol, info) ||
+      (verify_checksum && !HeaderSumIsRight(header, kIpLen))) {
+    return false;
+  }
+  info.addresses.local.AssignV4(header + ConstIpv4Header::kDestination);
+  info.addresses.remote.AssignV4(header + ConstIpv4Header::kSource);
+  info.protocol = protocol;
+  info.tos = ip.tos();
+  info.ttl = ip.ttl();
+  info.ip_header_len = kIpLen;
+  info.total_len = total_len;
+  info.udp_port = 0;
+  info.has_udp_checksum = false;
+  info.has_checksum = false;
+  info.sequence.reset();
+  return true;
+}
+
+// Any packet.
+[[gnu::noinline]] DropReason ParseAny(std::span<const uint8_t> packet,
+                                      const ParseOptions& options,
+                                      OuterInfo& info) noexcept {
   // Field by field: a value that is built and then copied stalls a hot path.
   info.udp_port = 0;
   info.has_udp_checksum = false;
@@ -246,6 +302,15 @@ DropReason ParseOuter(std::span<const uint8_t> packet,
   }
   info.header_len = static_cast<uint16_t>(cursor.offset());
   return DropReason::kNone;
+}
+
+}  // namespace
+
+DropReason ParseOuter(std::span<const uint8_t> packet,
+                      const ParseOptions& options, OuterInfo& info) noexcept {
+  return ParsePlain(packet, options.verify_header_checksum, info)
+             ? DropReason::kNone
+             : ParseAny(packet, options, info);
 }
 
 }  // namespace encap

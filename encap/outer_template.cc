@@ -82,11 +82,11 @@ void OuterTemplate::BuildGre(const EncapConfig& config, uint16_t protocol,
   }
 }
 
-void OuterTemplate::FinishUpper(PacketBuffer& packet,
-                                const OuterFields& fields) const noexcept {
+void OuterTemplate::FinishUpper(PacketBuffer& packet, uint32_t sequence,
+                                uint16_t source_port) const noexcept {
   const std::span<uint8_t> upper = packet.bytes().subspan(ip_len_);
-  FinishGre(upper.subspan(udp_len_), fields.sequence);
-  if (udp_len_ != 0) FinishUdp(upper, fields.udp_source_port);
+  FinishGre(upper.subspan(udp_len_), sequence);
+  if (udp_len_ != 0) FinishUdp(upper, source_port);
 }
 
 void OuterTemplate::FinishUdp(std::span<uint8_t> udp,

@@ -67,12 +67,22 @@ class OuterTemplate {
   [[gnu::always_inline]] void WriteAs(PacketBuffer& packet,
                                       const OuterFields& fields) const noexcept;
 
+  // The IP header, perhaps with GRE flags, protocol and key, is all: nothing
+  // behind it differs from packet to packet.
+  bool is_plain() const noexcept { return !finish_upper_ && !has_limit_; }
+  // WriteAs() for a template that is_plain() and a packet with at least
+  // kPlainHeadroom bytes of headroom.
+  static constexpr size_t kPlainHeadroom = 64;
+  template <bool kV6>
+  [[gnu::always_inline]] void WritePlainAs(
+      PacketBuffer& packet, const OuterFields& fields) const noexcept;
+
  private:
   // IPv6 with an encapsulation limit, UDP, GRE with all its fields: 72 bytes.
   static constexpr size_t kImageLen = 72;
   // A copy of fixed size is a few wide moves. The header lies at the end of the
   // image, so that the copy spills into the headroom and not over the payload.
-  static constexpr size_t kCopyLen = 64;
+  static constexpr size_t kCopyLen = kPlainHeadroom;
 
   void BuildIpv4(const EncapConfig& config, uint8_t* header);
   void BuildIpv6(const EncapConfig& config, uint8_t* header);
@@ -83,9 +93,10 @@ class OuterTemplate {
   void WriteIpv6(uint8_t* header, uint32_t total,
                  const OuterFields& fields) const noexcept;
   // What stands behind the IP header of `packet` and differs from packet to
-  // packet: the UDP header, GRE sequence number and checksum.
-  void FinishUpper(PacketBuffer& packet,
-                   const OuterFields& fields) const noexcept;
+  // packet: the UDP header, GRE sequence number and checksum of the
+  // packet. By value: fields whose address is taken do not stay in registers.
+  void FinishUpper(PacketBuffer& packet, uint32_t sequence,
+                   uint16_t source_port) const noexcept;
   void FinishGre(std::span<uint8_t> gre, uint32_t sequence) const noexcept;
   void FinishUdp(std::span<uint8_t> udp, uint16_t source_port) const noexcept;
 
@@ -132,32 +143,46 @@ inline void OuterTemplate::WriteIpv6(uint8_t* header, uint32_t total,
   const auto length = static_cast<uint32_t>(total - Ipv6Header::kLen);
   Put32(header + Ipv6Header::kPayloadLength,
         length << 16 | uint32_t{protocol_} << 8 | fields.ttl);
-  if (has_limit_) {
-    header[Ipv6Header::kLen + kEncapLimitOffset] = fields.encap_limit;
+}
+
+template <bool kV6>
+inline void OuterTemplate::WritePlainAs(
+    PacketBuffer& packet, const OuterFields& fields) const noexcept {
+  uint8_t* payload = packet.data();
+  uint8_t* header = packet.PushInside(header_len_);
+  const auto total = static_cast<uint32_t>(packet.size());
+  std::memcpy(payload - kCopyLen, image_.data() + kImageLen - kCopyLen,
+              kCopyLen);
+  if constexpr (kV6) {
+    WriteIpv6(header, total, fields);
+  } else {
+    WriteIpv4(header, total, fields);
   }
 }
 
 template <bool kV6>
 inline void OuterTemplate::WriteAs(PacketBuffer& packet,
                                    const OuterFields& fields) const noexcept {
-  const bool room_for_copy =
-      packet.headroom() >= copy_headroom_;  // else the header alone
   const size_t header_len = header_len_;
-  uint8_t* header = packet.Push(header_len);
-  const auto total = static_cast<uint32_t>(packet.size());
-  uint8_t* payload = header + header_len;
-  if (room_for_copy) {
+  uint8_t* payload = packet.data();
+  const auto total = static_cast<uint32_t>(packet.size() + header_len);
+  if (packet.headroom() >= copy_headroom_) {
     std::memcpy(payload - kCopyLen, image_.data() + kImageLen - kCopyLen,
                 kCopyLen);
   } else {
-    std::memcpy(header, image_.data() + kImageLen - header_len, header_len);
+    std::memcpy(payload - header_len, image_.data() + kImageLen - header_len,
+                header_len);
   }
+  uint8_t* header = packet.PushInside(header_len);
   if constexpr (kV6) {
     WriteIpv6(header, total, fields);
+    if (has_limit_)
+      header[Ipv6Header::kLen + kEncapLimitOffset] = fields.encap_limit;
   } else {
     WriteIpv4(header, total, fields);
   }
-  if (finish_upper_) FinishUpper(packet, fields);
+  if (finish_upper_)
+    FinishUpper(packet, fields.sequence, fields.udp_source_port);
 }
 
 }  // namespace encap

@@ -35,6 +35,12 @@ struct SegmentHint {
   uint16_t header_len = 0;       // bytes before the payload of the super-packet
   uint16_t checksum_start = 0;   // first byte that the checksum covers
   uint16_t checksum_offset = 0;  // of the checksum field, from checksum_start
+
+  // An ordinary packet, whole and with its checksums.
+  bool is_plain() const noexcept {
+    return (static_cast<uint8_t>(gso_type) |
+            static_cast<uint8_t>(needs_checksum)) == 0;
+  }
 };
 
 class PacketBuffer {
@@ -68,6 +74,9 @@ class PacketBuffer {
     return data_ -= n;
   }
 
+  // The same where the caller has seen that `n` is at most headroom().
+  uint8_t* PushInside(size_t n) noexcept { return data_ -= n; }
+
   // Takes `n` bytes off the front; false, and no change, when size() < n.
   bool Pull(size_t n) noexcept {
     if (n > size()) return false;
@@ -75,12 +84,18 @@ class PacketBuffer {
     return true;
   }
 
+  // The same where the caller has seen that `n` is at most size().
+  void PullInside(size_t n) noexcept { data_ += n; }
+
   // Cuts the packet to `n` bytes from the front; false when size() < n.
   bool Trim(size_t n) noexcept {
     if (n > size()) return false;
     end_ = data_ + n;
     return true;
   }
+
+  // The same where the caller has seen that `n` is at most size().
+  void TrimInside(size_t n) noexcept { end_ = data_ + n; }
 
   // Appends `n` bytes of tailroom; nullptr, and no change, when it is smaller.
   uint8_t* Append(size_t n) noexcept {
