@@ -26,7 +26,10 @@ def _static_archive_impl(ctx):
         mnemonic = "StaticArchive",
         tools = toolchain.all_files,
     )
-    return [DefaultInfo(files = depset([out]))]
+    return [DefaultInfo(
+        files = depset([out]),
+        runfiles = ctx.runfiles(files = [out]),
+    )]
 
 static_archive = rule(
     implementation = _static_archive_impl,

@@ -128,16 +128,16 @@ TEST_F(ApplyTest, ListsEveryBadFieldOfEveryTunnel) {
 
 TEST_F(ApplyTest, NamesAFieldThatCanNotChangeAsTheRequestDoes) {
   ASSERT_EQ(ReasonOf(Apply(Wanted({Gre("a", 2), Gre("b", 3)}))), "OK");
-  v1::Tunnel wide = Gre("b", 3);
-  wide.set_queues(5);
-  EXPECT_THAT(BadFieldsOf(Apply(Wanted({Gre("a", 4), wide}))),
-              ElementsAre("tunnels[1].queues"));
+  v1::Tunnel bridge = Gre("b", 3);
+  bridge.set_mode(v1::GRETAP);
+  EXPECT_THAT(BadFieldsOf(Apply(Wanted({Gre("a", 4), bridge}))),
+              ElementsAre("tunnels[1].mode"));
   v1::ApplyConfigRequest request;
   auto& update = *request.add_operations()->mutable_update();
   update.mutable_tunnel()->set_name("b");
-  update.mutable_tunnel()->set_queues(5);
+  update.mutable_tunnel()->set_mode(v1::GRETAP);
   EXPECT_THAT(BadFieldsOf(Apply(request)),
-              ElementsAre("operations[0].update.tunnel.queues"));
+              ElementsAre("operations[0].update.tunnel.mode"));
   EXPECT_EQ(Remotes(), (Pairs{{"a", "192.0.2.2"}, {"b", "192.0.2.3"}}));
 }
 
