@@ -70,6 +70,11 @@ class IpAddress {
                                      : size_t{0}};
   }
 
+  // All 16 bytes as two numbers of the host's byte order, for what hashes and
+  // compares: an IPv4 address is followed by zeros.
+  uint64_t first_word() const noexcept { return WordAt(0); }
+  uint64_t second_word() const noexcept { return WordAt(8); }
+
   // 0.0.0.0 or :: (also true for no address).
   bool IsUnspecified() const noexcept;
   bool IsLoopback() const noexcept;
@@ -96,6 +101,12 @@ class IpAddress {
   }
 
  private:
+  uint64_t WordAt(size_t offset) const noexcept {
+    uint64_t word;
+    std::memcpy(&word, bytes_.data() + offset, sizeof word);
+    return word;
+  }
+
   IpAddress(IpFamily family, const uint8_t* bytes, size_t size) noexcept
       : family_(family) {
     std::memcpy(bytes_.data(), bytes, size);

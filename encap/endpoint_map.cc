@@ -1,6 +1,5 @@
 #include "encap/endpoint_map.h"
 
-#include <cstring>
 #include <utility>
 
 #include "encap/wire/udp.h"
@@ -26,11 +25,6 @@ uint64_t KeyBits(const std::optional<uint32_t>& key) noexcept {
   return key ? kHasKey | uint64_t{*key} << kKeyShift : 0;
 }
 
-void LoadAddress(const IpAddress& address, uint64_t* words) noexcept {
-  const std::span<const uint8_t> bytes = address.bytes();
-  std::memcpy(words, bytes.data(), bytes.size());
-}
-
 uint64_t Mix(uint64_t hash, uint64_t word) noexcept {
   hash = (hash ^ word) * 0x9fb21c651e98df25;
   return hash ^ (hash >> 32);
@@ -43,9 +37,10 @@ EndpointMap::EndpointMap() : slots_(kLeastSlots) {}
 EndpointMap::Key EndpointMap::KeyOf(const AddressPair& addresses,
                                     uint8_t protocol, uint16_t port,
                                     uint64_t bits) noexcept {
-  Key key{};
-  LoadAddress(addresses.local, &key.addresses[0]);
-  LoadAddress(addresses.remote, &key.addresses[2]);
+  Key key;
+  key.addresses = {addresses.local.first_word(), addresses.local.second_word(),
+                   addresses.remote.first_word(),
+                   addresses.remote.second_word()};
   key.tag = kTunnel | bits | (addresses.local.is_v6() ? kIsV6 : 0) |
             uint64_t{port == 0 ? protocol : kProtoUdp} << kProtocolShift |
             uint64_t{port} << kPortShift;

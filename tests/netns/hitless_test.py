@@ -137,7 +137,8 @@ class Hitless(unittest.TestCase):
         reported = sum(change.timing.packets_dropped for change in self.changes)
         print("        lost %d: %d reported by the changes, %d at the far end" % (
             lost[1], reported, unmatched))
-        self.assertEqual(own, reported, "drops of t outside of its changes")
+        # What is above `own` the kernel has dropped in front of the device.
+        self.assertLessEqual(own, reported, "drops of t outside of its changes")
         # What one end sends while the other has another identity meets no tunnel.
         self.assertEqual(lost[1], reported + unmatched)
         return lost[1]
