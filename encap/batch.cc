@@ -12,6 +12,8 @@ namespace {
 constexpr size_t kAhead = 16;
 // Packets that are parsed before the first of them is looked up.
 constexpr size_t kGroup = 16;
+// Tunnels from which a map is not in the first caches as a whole.
+constexpr size_t kLargeMap = 512;
 constexpr size_t kCacheLine = 64;
 
 void PrefetchForWrite(const uint8_t* at) noexcept { __builtin_prefetch(at, 1); }
@@ -35,7 +37,10 @@ class BatchInput {
  public:
   BatchInput(const EndpointMap& map, std::span<const InputTunnel> tunnels,
              const ParseOptions& options) noexcept
-      : map_(map), tunnels_(tunnels), options_(options) {}
+      : map_(map),
+        tunnels_(tunnels),
+        options_(options),
+        large_(map.size() >= kLargeMap) {}
 
   // `ahead` are the packets that come next.
   size_t Run(std::span<PacketBuffer> packets, std::span<PacketBuffer> ahead,
@@ -43,7 +48,8 @@ class BatchInput {
     for (size_t i = 0; i < packets.size(); ++i) {
       results[i] = {ParseOuter(packets[i].bytes(), options_, outer_[i]),
                     InputResult::kNoTunnel};
-      if (results[i].reason == DropReason::kNone) map_.Prefetch(outer_[i]);
+      if (large_ && results[i].reason == DropReason::kNone)
+        map_.Prefetch(outer_[i]);
     }
     size_t taken = 0;
     for (size_t i = 0; i < packets.size(); ++i) {
@@ -75,6 +81,7 @@ class BatchInput {
   const EndpointMap& map_;
   const std::span<const InputTunnel> tunnels_;
   const ParseOptions& options_;
+  const bool large_;
   std::array<OuterInfo, kGroup> outer_;
 };
 

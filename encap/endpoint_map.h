@@ -66,7 +66,14 @@ class EndpointMap {
   struct Key {
     std::array<uint64_t, 4> addresses;  // local, remote
     uint64_t tag;
-    friend bool operator==(const Key&, const Key&) = default;
+    // Word by word: a key that was just made is in registers, and wide loads
+    // would wait for it to reach memory.
+    friend bool operator==(const Key& a, const Key& b) noexcept {
+      return ((a.addresses[0] ^ b.addresses[0]) |
+              (a.addresses[1] ^ b.addresses[1]) |
+              (a.addresses[2] ^ b.addresses[2]) |
+              (a.addresses[3] ^ b.addresses[3]) | (a.tag ^ b.tag)) == 0;
+    }
   };
   // One cache line.
   struct alignas(64) Slot {
@@ -94,6 +101,9 @@ class EndpointMap {
   // Adds `delta` to what is known of the addresses of `key`.
   void Count(const Key& key, int delta);
   void CountOne(const Key& counted, bool has_key, int delta);
+  // What Find() gives where no tunnel has exactly this key.
+  [[gnu::noinline]] Found FindOther(const Key& key,
+                                    const IpAddress& remote) const noexcept;
   DropReason Explain(const Key& key) const noexcept;
 
   std::vector<Slot> slots_;  // a power of two, at most half of them taken
