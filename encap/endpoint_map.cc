@@ -143,7 +143,9 @@ void EndpointMap::EraseSlot(const Key& key) noexcept {
     slots_[hole] = slots_[at];
     hole = at;
   }
-  slots_[hole] = Slot();
+  // In place: a stack need not hold what is aligned to a cache line.
+  slots_[hole].key = Key{};
+  slots_[hole].first = slots_[hole].second = 0;
   --taken_;
 }
 
