@@ -231,7 +231,7 @@ TEST_F(ManagerTrafficTest, QueuesGoToAsManyWorkersAsAskedFor) {
   for (const auto& [queues, workers] :
        {std::pair{1u, 1u}, {2u, 2u}, {1u, 1u}, {200u, 2u}, {0u, 2u}}) {
     const auto change =
-        Edit("gre0", [&](EndpointConfig& c) { c.queues = queues; });
+        Edit("gre0", [n = queues](EndpointConfig& c) { c.queues = n; });
     ASSERT_TRUE(change.ok()) << change.status();
     // Output waits in the device; nothing that comes in is lost.
     EXPECT_TRUE(change->timing.pause.has_value());
