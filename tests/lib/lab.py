@@ -5,6 +5,8 @@ addresses 198.18.N.1 and 198.18.N.2 (fd18:N::1 and ::2), and has the inner ones
 10.77.N.1 and .2 (fd77:N::1 and ::2) at its ends.
 """
 
+import unittest
+
 from tests.lib import namespace
 from tests.lib.daemon import Daemon
 
@@ -71,6 +73,29 @@ class Pair:
             if host.daemon and host.daemon.child:
                 host.daemon.stop()
             host.space.delete()
+
+
+class PairCase(unittest.TestCase):
+    """Test cases on one pair, without a tunnel at the start of each."""
+
+    TUNNELS = 4    # outer addresses for so many
+    QUIET = False  # exact counts: the kernel's own IPv6 says nothing on a tunnel
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pair = Pair(cls.TUNNELS)
+        cls.a, cls.b = cls.pair.hosts
+        if cls.QUIET:
+            for host in cls.pair.hosts:
+                host.space.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.pair.close()
+
+    def tearDown(self):
+        for host in self.pair.hosts:
+            host.daemon.delete_all()
 
 
 def inner_words(number, carries, end):

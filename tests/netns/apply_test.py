@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-import unittest
 import uuid
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
@@ -27,19 +26,10 @@ def tunnel_text(host, name, number, words="", inner=None):
                 lab.inner(inner or number, "4", host.end), words))
 
 
-class Apply(unittest.TestCase):
+class Apply(lab.PairCase):
     """Tunnels x, y and z (numbers 1 to 3) on both hosts."""
 
-    @classmethod
-    def setUpClass(cls):
-        cls.pair = lab.Pair(8)
-        cls.a, cls.b = cls.pair.hosts
-        for host in cls.pair.hosts:
-            host.space.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
+    TUNNELS, QUIET = 8, True
 
     def setUp(self):
         for host in self.pair.hosts:
@@ -48,7 +38,7 @@ class Apply(unittest.TestCase):
     def tearDown(self):
         for host in self.pair.hosts:
             host.daemon.ctl("revert", check=False)
-            host.daemon.delete_all()
+        super().tearDown()
 
     def three(self, host, numbers=(1, 2, 3)):
         return "".join(tunnel_text(host, name, number, inner=inner)

@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
@@ -13,24 +12,11 @@ from tests.lib.process import wait_until
 TUNNELS = "ip proto 4 or ip proto 41 or ip proto 47 or ip6 proto 4 or ip6 proto 41"
 
 
-class Events(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.pair = lab.Pair(4)
-        cls.a, cls.b = cls.pair.hosts
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
-
+class Events(lab.PairCase):
     def setUp(self):
         self.pair.create("t", 1, "gre")
         self.pair.create("t6", 2, "gif", "6")
         self.pair.create("other", 3, "gif")
-
-    def tearDown(self):
-        for host in self.pair.hosts:
-            host.daemon.delete_all()
 
     def ping(self, number, count=3, **options):
         return traffic.ping(self.a.space, lab.inner(number, "4", 2), count, **options)

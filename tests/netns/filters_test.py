@@ -3,7 +3,6 @@ and sources that no host has. Each refusal is counted once, under its reason."""
 
 import os
 import sys
-import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
@@ -21,23 +20,18 @@ def inner_packet(family, source, target):
     return make(source, target, 17, data)
 
 
-class Filters(unittest.TestCase):
+class Filters(lab.PairCase):
+    TUNNELS, QUIET = 3, True
+
     @classmethod
     def setUpClass(cls):
-        cls.pair = lab.Pair(3)
-        for host in cls.pair.hosts:  # exact counts: only the packets of the test
-            host.space.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
-        cls.a, cls.b = cls.pair.hosts
+        super().setUpClass()
         cls.sender = packets.RawSender(cls.b.space)
 
     @classmethod
     def tearDownClass(cls):
         cls.sender.close()
-        cls.pair.close()
-
-    def tearDown(self):
-        for host in self.pair.hosts:
-            host.daemon.delete_all()
+        super().tearDownClass()
 
     def send(self, packet):
         for _ in range(COUNT):

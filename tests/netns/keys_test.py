@@ -9,20 +9,8 @@ sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../.
 from tests.lib import daemon, lab, namespace, runner, traffic, wire
 
 
-class Keys(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.pair = lab.Pair(8)
-        for host in cls.pair.hosts:  # exact counts: only the pings of the test
-            host.space.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
-
-    def tearDown(self):
-        for host in self.pair.hosts:
-            host.daemon.delete_all()
+class Keys(lab.PairCase):
+    TUNNELS, QUIET = 8, True
 
     def create(self, name, pair_number, inner_number, options, options_b=None):
         """Like Pair.create, with inner addresses apart from the outer ones."""

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
@@ -23,20 +22,13 @@ def bytes_sent(space, interface):
     return int({k.strip(): v for k, v in rows.items()}[interface].split()[8])
 
 
-class Loops(unittest.TestCase):
+class Loops(lab.PairCase):
+    TUNNELS = 3
+
     @classmethod
     def setUpClass(cls):
-        cls.pair = lab.Pair(3)
-        cls.a = cls.pair.a
+        super().setUpClass()
         cls.space, cls.daemon = cls.a.space, cls.a.daemon
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
-
-    def tearDown(self):
-        for host in self.pair.hosts:
-            host.daemon.delete_all()
 
     def state(self, name):
         return self.daemon.show(name)["oper_state"]

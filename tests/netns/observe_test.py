@@ -5,28 +5,14 @@ import os
 import re
 import subprocess
 import sys
-import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
 from tests.lib import daemon, lab, process, rpc, runner, traffic
 
 
-class Observe(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.pair = lab.Pair(4)
-        cls.a, cls.b = cls.pair.hosts
-        for host in cls.pair.hosts:
-            host.space.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
-
-    def tearDown(self):
-        for host in self.pair.hosts:
-            host.daemon.delete_all()
+class Observe(lab.PairCase):
+    QUIET = True
 
     def test_empty_list(self):
         self.assertEqual(self.a.daemon.json("show"), [])

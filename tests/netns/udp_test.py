@@ -179,20 +179,8 @@ def _add_cases():
 _add_cases()
 
 
-class Life(unittest.TestCase):
+class Life(lab.PairCase):
     """Identity, changes under traffic, and who owns the port."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.pair = lab.Pair(2)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
-
-    def tearDown(self):
-        for host in self.pair.hosts:
-            host.daemon.delete_all()
 
     def ping(self, number):
         return traffic.ping(self.pair.a.space, lab.inner(number, "4", 2))

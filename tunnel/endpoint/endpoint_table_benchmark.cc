@@ -4,28 +4,16 @@
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "encap/address.h"
 #include "tunnel/endpoint/endpoint_table.h"
+#include "tunnel/endpoint/no_device_for_test.h"
 
 namespace tunnel {
 namespace {
-
-class NoDevice : public TunDevice {
- public:
-  const std::string& name() const override { return name_; }
-  uint32_t ifindex() const override { return 0; }
-  size_t queue_count() const override { return 0; }
-  TunQueue& queue(size_t) override { std::abort(); }
-  absl::Status SetPersistent(bool) override { return absl::OkStatus(); }
-
- private:
-  std::string name_;
-};
 
 encap::EncapConfig Config(uint32_t i) {
   encap::EncapConfig config;

@@ -7,21 +7,10 @@
 #include "encap/outer_parse.h"
 #include "encap/wire/udp.h"
 #include "tunnel/endpoint/endpoint.h"
+#include "tunnel/endpoint/no_device_for_test.h"
 
 namespace tunnel {
 namespace {
-
-class NoDevice : public TunDevice {
- public:
-  const std::string& name() const override { return name_; }
-  uint32_t ifindex() const override { return 0; }
-  size_t queue_count() const override { return 0; }
-  TunQueue& queue(size_t) override { std::abort(); }
-  absl::Status SetPersistent(bool) override { return absl::OkStatus(); }
-
- private:
-  std::string name_;
-};
 
 encap::IpAddress Address(const char* text) {
   return *encap::IpAddress::Parse(text);
