@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "encap/outer_match.h"
+
 namespace encap {
 namespace {
 
@@ -42,38 +44,81 @@ class BatchInput {
         options_(options),
         large_(map.size() >= kLargeMap) {}
 
-  // `ahead` are the packets that come next.
+  // `ahead` are the packets that come next. Returns how many were taken.
   size_t Run(std::span<PacketBuffer> packets, std::span<PacketBuffer> ahead,
              std::span<InputResult> results) noexcept {
+    return large_ ? RunApart(packets, ahead, results)
+                  : RunAtOnce(packets, ahead, results);
+  }
+
+ private:
+  // The slots of all are fetched before the first of them is read.
+  size_t RunApart(std::span<PacketBuffer> packets,
+                  std::span<PacketBuffer> ahead,
+                  std::span<InputResult> results) noexcept {
     for (size_t i = 0; i < packets.size(); ++i) {
       results[i] = {ParseOuter(packets[i].bytes(), options_, outer_[i]),
                     InputResult::kNoTunnel};
-      if (large_ && results[i].reason == DropReason::kNone)
-        map_.Prefetch(outer_[i]);
+      if (results[i].reason == DropReason::kNone) map_.Prefetch(outer_[i]);
     }
     size_t taken = 0;
     for (size_t i = 0; i < packets.size(); ++i) {
       if (i < ahead.size()) PrefetchOuter(ahead[i]);
       if (results[i].reason != DropReason::kNone) continue;
+      Find(outer_[i], results[i]);
       Deliver(packets[i], outer_[i], results[i]);
       if (results[i].reason == DropReason::kNone) ++taken;
     }
     return taken;
   }
 
- private:
-  void Deliver(PacketBuffer& packet, const OuterInfo& outer,
-               InputResult& result) const noexcept {
+  size_t RunAtOnce(std::span<PacketBuffer> packets,
+                   std::span<PacketBuffer> ahead,
+                   std::span<InputResult> results) noexcept {
+    size_t taken = 0;
+    for (size_t i = 0; i < packets.size(); ++i) {
+      if (i < ahead.size()) PrefetchOuter(ahead[i]);
+      PacketBuffer& packet = packets[i];
+      InputResult& result = results[i];
+      if (last_.Matches(packet.bytes(), options_.verify_header_checksum)) {
+        result = {DropReason::kNone, last_.tunnel()};
+        Deliver(packet, last_.outer(), result);
+      } else {
+        First(packet, result);
+      }
+      if (result.reason == DropReason::kNone) ++taken;
+    }
+    return taken;
+  }
+
+  // A packet that is not like the one before.
+  [[gnu::noinline]] void First(PacketBuffer& packet,
+                               InputResult& result) noexcept {
+    OuterInfo& outer = outer_[0];
+    result = {ParseOuter(packet.bytes(), options_, outer),
+              InputResult::kNoTunnel};
+    if (result.reason != DropReason::kNone) return;
+    Find(outer, result);
+    if (result.reason != DropReason::kNone) return;
+    last_.Remember(packet.data(), outer, result.tunnel);
+    Deliver(packet, outer, result);
+  }
+
+  void Find(const OuterInfo& outer, InputResult& result) const noexcept {
     const EndpointMap::Found found = map_.Find(outer);
     result.reason = found.why;
-    if (found.why != DropReason::kNone) return;
-    result.tunnel = found.tunnel;
-    if (found.tunnel >= tunnels_.size() ||
-        tunnels_[found.tunnel].decapsulator == nullptr) {
+    if (found.why == DropReason::kNone) result.tunnel = found.tunnel;
+  }
+
+  void Deliver(PacketBuffer& packet, const OuterInfo& outer,
+               InputResult& result) const noexcept {
+    if (result.reason != DropReason::kNone) return;
+    if (result.tunnel >= tunnels_.size() ||
+        tunnels_[result.tunnel].decapsulator == nullptr) {
       result.reason = DropReason::kDown;
       return;
     }
-    const InputTunnel& tunnel = tunnels_[found.tunnel];
+    const InputTunnel& tunnel = tunnels_[result.tunnel];
     result.reason =
         tunnel.decapsulator->Decapsulate(packet, outer, *tunnel.state);
   }
@@ -82,6 +127,7 @@ class BatchInput {
   const std::span<const InputTunnel> tunnels_;
   const ParseOptions& options_;
   const bool large_;
+  OuterMatch last_;
   std::array<OuterInfo, kGroup> outer_;
 };
 

@@ -87,15 +87,22 @@ TEST(BatchTest, EncapsulatesAsOneByOne) {
   }
 }
 
-// The receiving ends of kTunnels tunnels.
+std::vector<EncapConfig> TunnelConfigs() {
+  std::vector<EncapConfig> configs;
+  for (size_t i = 0; i < kTunnels; ++i) configs.push_back(TunnelConfig(i));
+  return configs;
+}
+
+// The receiving ends of tunnels.
 struct Receiver {
-  Receiver() : states(kTunnels) {
-    for (size_t i = 0; i < kTunnels; ++i) {
-      const EncapConfig config = Peer(TunnelConfig(i));
+  explicit Receiver(const std::vector<EncapConfig>& configs = TunnelConfigs())
+      : states(configs.size()) {
+    for (size_t i = 0; i < configs.size(); ++i) {
+      const EncapConfig config = Peer(configs[i]);
       decapsulators.emplace_back(config);
       EXPECT_EQ(map.Insert(config, static_cast<uint32_t>(i)), std::nullopt);
     }
-    for (size_t i = 0; i < kTunnels; ++i) {
+    for (size_t i = 0; i < configs.size(); ++i) {
       tunnels.push_back({&decapsulators[i], &states[i]});
     }
   }
@@ -122,39 +129,78 @@ std::vector<Bytes> OuterPackets(size_t count) {
   return packets;
 }
 
+// Parse, find and decapsulate, a packet a call.
+InputResult DecapsulateOne(Receiver& receiver, const ParseOptions& options,
+                           PacketBuffer& packet) {
+  OuterInfo info;
+  InputResult result{ParseOuter(packet.bytes(), options, info),
+                     InputResult::kNoTunnel};
+  if (result.reason != DropReason::kNone) return result;
+  const auto found = receiver.map.Find(info);
+  result.reason = found.why;
+  if (found.why != DropReason::kNone) return result;
+  result.tunnel = found.tunnel;
+  result.reason = receiver.decapsulators[found.tunnel].Decapsulate(
+      packet, info, receiver.states[found.tunnel]);
+  return result;
+}
+
+// Returns how many packets were taken.
+size_t ExpectAsOneByOne(
+    const std::vector<Bytes>& outer, const ParseOptions& options = {},
+    const std::vector<EncapConfig>& configs = TunnelConfigs()) {
+  Receiver receiver(configs);
+  Receiver reference(configs);
+  Buffers batch(outer);
+  Buffers single(outer);
+  std::vector<InputResult> results(outer.size());
+  const size_t taken = DecapsulateBatch(receiver.map, receiver.tunnels, options,
+                                        batch.packets(), results);
+  size_t expected = 0;
+  for (size_t i = 0; i < outer.size(); ++i) {
+    const InputResult result =
+        DecapsulateOne(reference, options, single.packets()[i]);
+    EXPECT_EQ(results[i].reason, result.reason) << i;
+    EXPECT_EQ(results[i].tunnel, result.tunnel) << i;
+    EXPECT_EQ(batch.bytes(i), single.bytes(i)) << i;
+    if (result.reason == DropReason::kNone) ++expected;
+  }
+  EXPECT_EQ(taken, expected);
+  return taken;
+}
+
 TEST(BatchTest, DecapsulatesForManyTunnelsAsOneByOne) {
   for (const size_t count : kSizes) {
-    Receiver receiver;
-    Receiver reference;
-    const std::vector<Bytes> outer = OuterPackets(count);
-    Buffers batch(outer);
-    Buffers single(outer);
-    std::vector<InputResult> results(count);
-    const size_t taken =
-        DecapsulateBatch(receiver.map, receiver.tunnels, ParseOptions(),
-                         batch.packets(), results);
-    size_t expected = 0;
-    for (size_t i = 0; i < count; ++i) {
-      OuterInfo info;
-      PacketBuffer& packet = single.packets()[i];
-      DropReason reason = ParseOuter(packet.bytes(), ParseOptions(), info);
-      uint32_t tunnel = InputResult::kNoTunnel;
-      if (reason == DropReason::kNone) {
-        const auto found = reference.map.Find(info);
-        reason = found.why;
-        if (found.why == DropReason::kNone) {
-          tunnel = found.tunnel;
-          reason = reference.decapsulators[tunnel].Decapsulate(
-              packet, info, reference.states[tunnel]);
-        }
-      }
-      EXPECT_EQ(results[i].reason, reason) << i;
-      EXPECT_EQ(results[i].tunnel, tunnel) << i;
-      EXPECT_EQ(batch.bytes(i), single.bytes(i)) << i;
-      if (reason == DropReason::kNone) ++expected;
-    }
-    EXPECT_EQ(taken, expected);
+    const size_t taken = ExpectAsOneByOne(OuterPackets(count));
     EXPECT_TRUE(count < 40 || (taken > count / 2 && taken < count));
+  }
+}
+
+// Behind each good packet one that differs from it in one bit of the headers.
+TEST(BatchTest, APacketLikeTheOneBeforeIsJudgedByItself) {
+  constexpr size_t kHeaders = 20 + 8 + 20;
+  std::vector<EncapConfig> configs = {
+      Config(Mode::kGif, kV4), Config(Mode::kGre, kV4), Config(Mode::kGre, kV4),
+      Config(Mode::kGre, kV4)};
+  configs[2].input_key = configs[2].output_key = 7;
+  configs[3].input_key = configs[3].output_key = 6;
+  for (const EncapConfig& config : configs) {
+    OwnedPacket packet(testing::InnerV4({.payload = 30}));
+    OutputState state;
+    ASSERT_EQ(Encapsulator(config).Encapsulate(*packet, state),
+              DropReason::kNone);
+    std::vector<Bytes> outer;
+    for (size_t bit = 0; bit < 8 * kHeaders; ++bit) {
+      outer.push_back(packet.bytes());
+      outer.push_back(packet.bytes());
+      outer.back()[bit / 8] ^= static_cast<uint8_t>(1 << bit % 8);
+    }
+    outer.push_back({});
+    outer.push_back(packet.bytes());
+    EXPECT_GT(ExpectAsOneByOne(outer, {}, configs), 8 * kHeaders);
+    EXPECT_GT(
+        ExpectAsOneByOne(outer, {.verify_header_checksum = false}, configs),
+        8 * kHeaders);
   }
 }
 

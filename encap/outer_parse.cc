@@ -20,20 +20,14 @@ bool IsTunnelProtocol(uint8_t protocol) noexcept {
          protocol == kProtoGre || protocol == kProtoUdp;
 }
 
-// The usual header is five words that are summed without a call; options are
-// rare.
+// Options are rare.
 bool HeaderSumIsRight(const uint8_t* header, size_t header_len) noexcept {
-  uint64_t sum = uint64_t{LoadRaw<uint32_t>(header)} +
-                 LoadRaw<uint32_t>(header + 4) + LoadRaw<uint32_t>(header + 8) +
-                 LoadRaw<uint32_t>(header + 12) +
-                 LoadRaw<uint32_t>(header + 16);
+  uint64_t sum = Ipv4HeaderSum(header);
   if (header_len != ConstIpv4Header::kMinLen) {
     sum += PartialSum({header + ConstIpv4Header::kMinLen,
                        header_len - ConstIpv4Header::kMinLen});
   }
-  // The sum of a right header is 2^16 - 1 or a multiple, never 0, since its
-  // first byte is not; and so a remainder tells without a chain of folds.
-  return sum % 0xffff == 0;
+  return IsRightHeaderSum(sum);
 }
 
 DropReason ParseIpv4(std::span<const uint8_t> packet, bool verify_checksum,
