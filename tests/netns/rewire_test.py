@@ -48,7 +48,7 @@ class Rewire(unittest.TestCase):
         self.a.daemon.ctl("pause t")
         self.assertEqual(self.state(), "OPER_PAUSED")
         capture = wire.Capture(self.b.space, lab.LINK,
-                               "src host " + lab.outer(1, "4", 1))
+                               "ip src host " + lab.outer(1, "4", 1))
         source.send(100)
         time.sleep(0.3)
         self.assertEqual(capture.stop().frames(), [])
@@ -87,7 +87,7 @@ class Rewire(unittest.TestCase):
         self.a.daemon.ctl("detach t")
         self.assertEqual(self.state(), "OPER_DETACHED")
         capture = wire.Capture(self.b.space, lab.LINK,
-                               "src host " + lab.outer(1, "4", 1))
+                               "ip src host " + lab.outer(1, "4", 1))
         self.assertEqual(self.ping(count=2, wait=0.2), 0)
         self.assertEqual(capture.stop().frames(), [])
         taken = self.a.daemon.ctl(
