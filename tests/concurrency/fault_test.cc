@@ -50,6 +50,9 @@ constexpr char kTwoHolders[] = " twice: ";
 constexpr char kLink[] = "the interface differs from its configuration";
 constexpr char kGoneOn[] = "has gone on after its interrupt";
 constexpr char kNumber[] = "sequence number ";
+constexpr char kDisorder[] = "items out of order";
+constexpr char kItemsLost[] = "items lost or doubled";
+constexpr char kLostWakeUp[] = "lost wake-up";
 
 struct Case {
   Fault fault;
@@ -91,6 +94,13 @@ std::vector<Case> Cases() {
       {Fault::kSnapshotRelaxed, {kTsan}},
       {Fault::kRingPushRelaxed, {kTsan}},
       {Fault::kRingPopRelaxed, {kTsan}},
+      {Fault::kRingResizeRelaxed, {kTsan}},
+      {Fault::kRingResizeEarly, {kDisorder, kItemsLost}},
+      {Fault::kMpscPublishRelaxed, {kTsan}},
+      {Fault::kMpscFreeRelaxed, {kTsan}},
+      {Fault::kMpscSealMissed, {kDisorder, kItemsLost}},
+      {Fault::kWakeRingFirst, {kLostWakeUp}},
+      {Fault::kWakeLookFirst, {kLostWakeUp}},
   };
 }
 
@@ -99,8 +109,7 @@ class SeededFault : public testing::TestWithParam<Case> {};
 TEST_P(SeededFault, IsFoundAsWhatItIs) {
   if (!kSeededFaults) GTEST_SKIP() << "faults exist with --config=tsan only";
   const Case& test = GetParam();
-  const bool ring = test.fault == Fault::kRingPushRelaxed ||
-                    test.fault == Fault::kRingPopRelaxed;
+  const bool ring = test.fault >= Fault::kRingPushRelaxed;
   const Outcome outcome = RunWith(ring ? g_ring_test : g_torture_test,
                                   test.fault, test.load_seconds);
   EXPECT_FALSE(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == 0);

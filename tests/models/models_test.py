@@ -64,6 +64,17 @@ FAULTS = {
     "ring": {
         "ring_push_relaxed": "items_in_order",
         "ring_pop_relaxed": "items_in_order",
+        "ring_resize_relaxed": "items_in_order",
+        "ring_resize_early": "items_in_order",
+    },
+    "mpsc": {
+        "mpsc_publish_relaxed": "items_in_order",
+        "mpsc_free_relaxed": "items_in_order",
+        "mpsc_seal_missed": "nothing_left_behind",
+    },
+    "wake": {
+        "wake_ring_first": "no_lost_wake_up",
+        "wake_look_first": "no_lost_wake_up",
     },
 }
 # Faults of the models that the code has no switch for: see README.md.

@@ -42,10 +42,18 @@ enum class Fault {
   // ---- memory order ----
   kLeaveRelaxed,     // Qsbr::Reader::Leave() does not release
   kSnapshotRelaxed,  // Snapshot::Publish() does not release
-  kRingPushRelaxed,  // SpscRing::Push() does not release
-  kRingPopRelaxed,   // SpscRing::Pop() does not release
+  // ---- rings ----
+  kRingPushRelaxed,     // SpscRing::Publish() does not release
+  kRingPopRelaxed,      // SpscRing::Release() does not release
+  kRingResizeRelaxed,   // SpscRing links new storage without release
+  kRingResizeEarly,     // its consumer goes on before the old is empty
+  kMpscPublishRelaxed,  // MpscRing publishes a run without release
+  kMpscFreeRelaxed,     // its consumer gives slots back without release
+  kMpscSealMissed,      // its consumer goes on without looking for the seal
+  kWakeRingFirst,       // a producer rings the Doorbell, then pushes
+  kWakeLookFirst,       // a consumer looks, then says that it sleeps
 };
-inline constexpr Fault kLastFault = Fault::kRingPopRelaxed;
+inline constexpr Fault kLastFault = Fault::kWakeLookFirst;
 
 // "no_grace_period".
 constexpr absl::string_view FaultName(Fault fault) {
@@ -106,6 +114,20 @@ constexpr absl::string_view FaultName(Fault fault) {
       return "ring_push_relaxed";
     case Fault::kRingPopRelaxed:
       return "ring_pop_relaxed";
+    case Fault::kRingResizeRelaxed:
+      return "ring_resize_relaxed";
+    case Fault::kRingResizeEarly:
+      return "ring_resize_early";
+    case Fault::kMpscPublishRelaxed:
+      return "mpsc_publish_relaxed";
+    case Fault::kMpscFreeRelaxed:
+      return "mpsc_free_relaxed";
+    case Fault::kMpscSealMissed:
+      return "mpsc_seal_missed";
+    case Fault::kWakeRingFirst:
+      return "wake_ring_first";
+    case Fault::kWakeLookFirst:
+      return "wake_look_first";
   }
   return "none";
 }

@@ -65,6 +65,78 @@ TEST(SpscRing, BatchesStopAtFullAndAtEmpty) {
   EXPECT_EQ(ring.PopBatch(out), 0u);
 }
 
+TEST(SpscRing, SlotsAreFilledAndReadInPlace) {
+  const auto owned = std::make_unique<SpscRing<int>>(4);
+  auto& ring = *owned;
+  ASSERT_EQ(ring.Claim(3), 3u);
+  for (int i = 0; i < 3; ++i) ring.slot(i) = 10 + i;
+  EXPECT_EQ(ring.Available(), 0u);  // claimed is not published
+  ring.Publish(2);
+  ASSERT_EQ(ring.Available(), 2u);
+  EXPECT_EQ(ring.at(0), 10);
+  EXPECT_EQ(ring.at(1), 11);
+  EXPECT_EQ(ring.Claim(9), 2u);
+  ring.Release(1);
+  EXPECT_EQ(ring.Claim(9), 3u);
+  EXPECT_EQ(ring.Depth(), 1u);
+  EXPECT_EQ(*ring.Peek(), 11);
+}
+
+TEST(SpscRing, ResizeTakesWhatWaitsFirst) {
+  const auto owned = std::make_unique<SpscRing<int>>(2);
+  auto& ring = *owned;
+  std::array<int, 2> old = {1, 2};
+  ASSERT_EQ(ring.PushBatch(old), 2u);
+  ring.Resize(4);
+  EXPECT_EQ(ring.capacity(), 4u);
+  std::array<int, 5> more = {3, 4, 5, 6, 7};
+  EXPECT_EQ(ring.PushBatch(more), 4u);
+  std::array<int, 8> out{};
+  EXPECT_EQ(ring.PopBatch(out), 6u);
+  EXPECT_EQ(out, (std::array<int, 8>{1, 2, 3, 4, 5, 6, 0, 0}));
+}
+
+TEST(SpscRing, ASmallerCapacityCountsWhenTheOldIsEmpty) {
+  const auto owned = std::make_unique<SpscRing<int>>(8);
+  auto& ring = *owned;
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(ring.Push(int{i}));
+  ring.Resize(2);
+  EXPECT_TRUE(ring.Push(8));  // beside the eight
+  ring.Resize(1);             // not before the consumer has left the first
+  EXPECT_TRUE(ring.Push(9));
+  EXPECT_FALSE(ring.Push(10));
+  int got = -1;
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(ring.Pop(got));
+    EXPECT_EQ(got, i);
+  }
+  EXPECT_TRUE(ring.Push(11));
+  EXPECT_FALSE(ring.Push(12));
+  EXPECT_TRUE(ring.Pop(got));
+  EXPECT_EQ(got, 11);
+}
+
+TEST(SpscRing, OfSeveralResizesTheLastCounts) {
+  const auto owned = std::make_unique<SpscRing<int>>(2);
+  auto& ring = *owned;
+  for (const size_t capacity : {16, 1, 4}) ring.Resize(capacity);
+  std::array<int, 9> in{};
+  EXPECT_EQ(ring.PushBatch(in), 4u);
+}
+
+TEST(SpscRing, PurgeDropsWhatWaits) {
+  const auto owned = std::make_unique<SpscRing<std::shared_ptr<int>>>(4);
+  auto& ring = *owned;
+  const auto watched = std::make_shared<int>(1);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(ring.Push(std::shared_ptr(watched)));
+  ring.Resize(8);
+  ASSERT_TRUE(ring.Push(std::shared_ptr(watched)));
+  EXPECT_EQ(ring.Purge(), 4u);
+  EXPECT_EQ(watched.use_count(), 1);
+  EXPECT_EQ(ring.Purge(), 0u);
+  EXPECT_TRUE(ring.Push(std::shared_ptr(watched)));
+}
+
 // Against a deque, with a fixed seed.
 TEST(SpscRing, BehavesAsABoundedQueue) {
   const auto owned = std::make_unique<SpscRing<int>>(8);
