@@ -1,0 +1,46 @@
+"""The ratios that the data path is held against: floor, goal, and what they came to."""
+
+from tests.bench.results import ratio
+
+_UDP, _RAW = "ours GRE-in-UDP", "ours gre4"
+_BPF = ("ours gre4 bpf", "ours ipip4 bpf")
+
+
+def _row(name, value, floor, goal, less_is_better=False):
+    verdict = None
+    if value is not None:
+        def reaches(bar):
+            return value <= bar if less_is_better else value >= bar
+        verdict = "goal" if reaches(goal) else "floor" if reaches(floor) else "missed"
+    return {"name": name, "value": value, "floor": floor, "goal": goal,
+            "less_is_better": less_is_better, "verdict": verdict}
+
+
+def rows(results):
+    """One row a ratio; `value` is None where it was not measured."""
+    found = []
+    for peer, goal in zip(_BPF, (1.1, 1.2)):
+        for mode in ("off", "gro", "default"):
+            found.append(_row("%s / VXLAN, TCP, %s" % (peer, mode),
+                              results.to_kernel(peer, mode, "tcp1"), 0.8, goal))
+    for mode in ("off", "gro"):
+        found.append(_row("%s / VXLAN, TCP, %s" % (_UDP, mode),
+                          results.to_kernel(_UDP, mode, "tcp1"), 0.70, 1.0))
+    found.append(_row("%s / VXLAN, TCP, off" % _RAW,
+                      results.to_kernel(_RAW, "off", "tcp1"), 0.38, 0.6))
+    found.append(_row("%s / best user-space peer, TCP, off" % _RAW,
+                      results.to_user(_RAW, "off", "tcp1"), 2.2, 4))
+    found.append(_row("%s / best user-space peer, TCP, off" % _UDP,
+                      results.to_user(_UDP, "off", "tcp1"), 4, 6))
+    found.append(_row("%s / VXLAN, 64 B under 1 %% loss" % _RAW,
+                      results.to_kernel(_RAW, "off", "pps64"), 0.85, 1.1))
+    for peer, floor, goal in ((_RAW, 2.2, 1.5), (_BPF[0], 1.15, 1.0)):
+        found.append(_row("%s / VXLAN, RTT p50" % peer,
+                          results.to_kernel(peer, "off", "rtt_p50"), floor, goal, True))
+    found.append(_row("%s, gro on / gro off at the receiver, TCP" % _RAW,
+                      ratio(results.best(_RAW, "gro", "tcp1"),
+                            results.best(_RAW, "off", "tcp1")), 1.0, 2.0))
+    rewire = results.rewire
+    found.append(_row("goodput while another tunnel is rewired / quiet",
+                      rewire["ratio"] if rewire else None, 0.95, 0.99))
+    return found

@@ -1,0 +1,185 @@
+"""tunneld as one of those that are compared: a daemon at each end."""
+
+import os
+import resource
+import threading
+import time
+
+from tests.bench import machine
+from tests.bench.link import INNER, OUTER
+from tests.bench.peers import Peer, Unavailable
+from tests.bench.results import OURS
+from tests.lib import process, rpc
+from tests.lib.daemon import Daemon, binary
+
+DEVICE = "t0"
+_help = None
+
+
+def create_help():
+    """What `tunnelctl help create` says: which words this build has."""
+    global _help
+    if _help is None:
+        _help = process.run([binary("tunnelctl"), "help", "create"]).out
+    return _help
+
+
+def has_word(word, text=None):
+    lines = (text if text is not None else create_help()).splitlines()
+    return any(line.split()[:1] == [word] for line in lines)
+
+
+class Tunneld(Peer):
+    """One tunnel of ours; subclasses say which."""
+
+    kind = OURS
+    mode, options, datapath, flags = "gre", "", "user", ()
+
+    def __init__(self, cpus):
+        super().__init__(cpus)
+        self.daemons = []
+
+    def set_up(self):
+        if self.datapath == "bpf" and not has_word("datapath"):
+            raise Unavailable("this build has no word datapath")
+        for end in (0, 1):
+            self.daemons.append(Daemon(self.link.spaces[end], self.flags,
+                                       prefix=machine.pinned(self.cpus[end], [])))
+        for end in (0, 1):
+            self.create(end, DEVICE, OUTER[self.family][1 - end], INNER[end])
+
+    def create(self, end, name, remote, address=None):
+        words = "create %s mode %s local %s remote %s %s" % (
+            name, self.mode, OUTER[self.family][end], remote, self.options)
+        if address:
+            words += " address %s/24" % address
+        if has_word("datapath"):  # a build without it has the user path alone
+            words += " datapath " + self.datapath
+        done = self.daemons[end].ctl(words, check=False)
+        if done.code != 0:
+            raise Unavailable("tunnelctl: " + (done.err or done.out).strip())
+
+    def _alive(self):
+        for daemon in self.daemons:
+            if daemon.child.poll() is not None:
+                raise Unavailable("tunneld ended: " + daemon.log_text()[-200:])
+        return super()._alive()
+
+    def stop(self):
+        for daemon in self.daemons:
+            daemon.stop(timeout=20)
+        super().stop()
+
+
+def variants():
+    """A class for each tunnel of ours that is measured."""
+    rows = [
+        ("gre4", "gre", 4, "", "mode gre"),
+        ("ipip4", "gif", 4, "", "mode gif"),
+        ("gre6", "gre", 6, "", "mode gre over IPv6"),
+        ("GRE-in-UDP", "gre", 4, "transport udp", "mode gre transport udp"),
+    ]
+    made = []
+    for name, mode, family, options, about in rows:
+        made.append(_variant(name, mode, family, options, about, "user"))
+    for name, mode, family, options, about in rows:
+        if options:  # the kernel path sends UDP checksums of zero alone
+            options += " noudpcsum"
+            about += " noudpcsum"
+        made.append(_variant(name + " bpf", mode, family, options, about, "bpf"))
+    return made
+
+
+def _variant(name, mode, family, options, about, datapath):
+    return type("Tunneld", (Tunneld,), {
+        "name": "ours " + name, "mode": mode, "family": family, "options": options,
+        "datapath": datapath,
+        "about": "tunneld, %s, datapath %s, MTU auto" % (about, datapath)})
+
+
+class Crowd(Tunneld):
+    """One tunnel that is measured, and others beside it that carry nothing."""
+
+    name, about = "ours gre4 among others", "tunneld, mode gre"
+
+    def grow(self, size):
+        """Adds tunnels until there are `size`, on both ends at once."""
+        if size == 1:
+            return
+        _allow_files()
+        calls = []
+        for end in (0, 1):
+            path = os.path.join(process.temp_dir(), "crowd%d.toml" % end)
+            with open(path, "w") as f:
+                for number in range(1, size):
+                    f.write('[[tunnel]]\nname = "c%d"\nmode = "gre"\nlocal = "%s"\n'
+                            'remote = "198.19.%d.%d"\n' % (
+                                number, OUTER[4][end], number // 250, number % 250 + 1))
+            calls.append(self.daemons[end].spawn_ctl(
+                "apply", "-f", path, "--wait", "600s", stdout=-3, stderr=-1))
+        for call in calls:
+            _, error = call.communicate(timeout=620)
+            if call.returncode != 0:
+                raise Unavailable("apply of %d tunnels: %s" % (
+                    size, error.decode().strip()[-200:]))
+
+
+def _allow_files():
+    """A descriptor for each queue of a device."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class Neighbour(Tunneld):
+    """The measured tunnel and a second one, which rewire() moves meanwhile."""
+
+    name, about = "ours gre4 beside one that is rewired", "tunneld, mode gre"
+    moved = "n0"
+
+    def set_up(self):
+        super().set_up()
+        self.create(0, self.moved, "198.19.0.1")
+
+    def rewire(self, per_second):
+        return Rewirer(self.daemons[0].target, self.moved, per_second)
+
+
+class Rewirer:
+    """Moves the remote of a tunnel back and forth while it is entered: all six
+    steps of a change each time. `rate` is then what it came to, a second."""
+
+    def __init__(self, target, name, per_second):
+        self._name, self._period = name, 1 / per_second
+        self._client = rpc.Client(target)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._error = None
+        self._count, self._begin, self.rate = 0, 0.0, 0.0
+
+    def _run(self):
+        client = self._client
+        while not self._stop.wait(max(0.0, self._begin + self._count * self._period -
+                                      time.monotonic())):
+            self._count += 1
+            try:
+                client.tunnels.UpdateTunnel(client.messages.UpdateTunnelRequest(
+                    tunnel=client.types.Tunnel(
+                        name=self._name, remote="198.19.0.%d" % (1 + self._count % 2))),
+                    timeout=30)
+            except client.grpc.RpcError as error:
+                self._error = error.details()
+                return
+
+    def __enter__(self):
+        self._begin = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        took = time.monotonic() - self._begin
+        self._stop.set()
+        self._thread.join()
+        self._client.close()
+        self.rate = self._count / took
+        if self._error:
+            raise Unavailable("UpdateTunnel: " + self._error)
