@@ -18,8 +18,8 @@ from tests.lib import runner
 
 META = {"machine": {"kernel": "6.1", "cpu": "a CPU", "cpus": 2,
                     "packages": {"iperf3": "3.12"}},
-        "settings": {"date": "2020-01-01", "commit": "abc", "rounds": 3, "seconds": 1,
-                     "command": "sudo tools/bench"}}
+        "settings": {"date": "2020-01-01", "commit": "abc", "rounds": 3, "full_rounds": 1,
+                     "seconds": 1, "command": "sudo tools/bench", "interrupted": False}}
 
 
 def example():
@@ -104,12 +104,15 @@ class ReportTest(unittest.TestCase):
         results.add("ours gre4", "off", "tcp1", 11)
         results.growth = [{"tunnels": 1, "gbps": 4.0}, {"tunnels": 1000, "gbps": 3.0}]
         results.workers = [{"workers": 2, "cpus": ["0,1", "0,1"], "tcp1": 4, "tcp4": 5}]
-        results.rewire = {"quiet": 4, "gbps": 3.9, "ratio": 0.975, "per_second": 99.6}
+        results.rewire = {"quiet": 4, "gbps": 3.9, "ratio": 0.975, "per_second": 99.6,
+                          "stranger": 3.92, "stranger_ratio": 0.98}
         text = report.markdown(results, META, "some.svg")
         for words in ("**Flagged:** ours gre4, tcp1, off", "](some.svg)",
                       "| 1,000 | 3.00 | 0.75 |", "| 2 | 0,1 and 0,1 | 4.00 | 5.00 |",
-                      "rewired 100 times", "0.975 of the 4.00", "- fast: about fast.",
+                      "rewired 100 times", "0.975 of the 4.00", "3.92 Gbit/s, 0.980.",
+                      "- fast: about fast.",
                       "- absent: apt-get: no such package", "iperf3 3.12", "commit abc",
+                      "Best of 3 (TCP 4 and 1400 B: of 1)",
                       "| goodput while another tunnel is rewired / quiet | 0.97 | >= 0.95 | "
                       ">= 0.99 | floor |"):
             self.assertIn(words, text)

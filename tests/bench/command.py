@@ -133,6 +133,8 @@ def measure(options):
     results = run.run(failed)
     results.judge_machine(busy, watch.shares()[1])
     meta["settings"]["rounds"] = run.rounds_done
+    meta["settings"]["full_rounds"] = min(chosen.full_rounds, run.rounds_done)
+    meta["settings"]["interrupted"] = run.interrupted
     for size in options.growth:
         if "growth" in sections and size not in [g["tunnels"] for g in results.growth]:
             results.miss("%d tunnels" % size, "not within this run")
@@ -178,6 +180,8 @@ def main(text):
             raise SystemExit("tools/bench needs root for network namespaces")
         results, meta = measure(options)
     print("\n" + write(options.out, results, meta))
+    if meta["settings"]["interrupted"]:
+        raise SystemExit("interrupted: %s has what there is" % options.out)
     if options.update_docs:
         update_docs(daemon.root(), results, meta)
         print("docs/performance.md is updated")

@@ -9,7 +9,7 @@ from tests.bench import machine
 from tests.bench.link import INNER, OUTER
 from tests.bench.peers import Peer, Unavailable
 from tests.bench.results import OURS
-from tests.lib import process, rpc
+from tests.lib import namespace, process, rpc
 from tests.lib.daemon import Daemon, binary
 
 DEVICE = "t0"
@@ -131,17 +131,36 @@ def _allow_files():
 
 
 class Neighbour(Tunneld):
-    """The measured tunnel and a second one, which rewire() moves meanwhile."""
+    """The measured tunnel and a second one of the same daemon, which rewire() moves
+    meanwhile. A stranger beside them, in a daemon and a namespace of its own, can be
+    moved as well: it costs the same CPU time and shares nothing with the tunnel."""
 
     name, about = "ours gre4 beside one that is rewired", "tunneld, mode gre"
     moved = "n0"
 
+    def __init__(self, cpus):
+        super().__init__(cpus)
+        self._apart = None
+
     def set_up(self):
         super().set_up()
         self.create(0, self.moved, "198.19.0.1")
+        self._apart = namespace.Namespace("stranger")
+        self._apart.ip("link add u0 type veth peer name u1")
+        self._apart.ip("addr add %s/24 dev u0" % OUTER[4][0])
+        for link in ("u0", "u1"):
+            self._apart.ip("link set %s up" % link)
+        self.daemons.append(Daemon(self._apart, prefix=machine.pinned(self.cpus[0], [])))
+        self.daemons[2].ctl("create %s mode gre local %s remote 198.19.0.1" % (
+            self.moved, OUTER[4][0]))
 
-    def rewire(self, per_second):
-        return Rewirer(self.daemons[0].target, self.moved, per_second)
+    def rewire(self, per_second, stranger=False):
+        return Rewirer(self.daemons[2 if stranger else 0].target, self.moved, per_second)
+
+    def stop(self):
+        super().stop()
+        if self._apart:
+            self._apart.delete()
 
 
 class Rewirer:

@@ -48,7 +48,7 @@ class Plan:
         run = self.seconds + PER_RUN
         total += sum(growth_cost(n) + self.rounds * run for n in self.growth)
         if self.extras:
-            total += 6 + (4 * self.rounds + 2 * max(2, self.rounds)) * run
+            total += 7 + (4 * self.rounds + 3 * max(2, self.rounds)) * run
         return total
 
 

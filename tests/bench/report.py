@@ -67,7 +67,10 @@ def _growth(results):
         r = results.rewire
         lines += ["", "While another tunnel of the sending daemon is rewired %.0f times a "
                   "second (ours gre4, TCP 1, off): %.2f Gbit/s, %.3f of the %.2f when it is "
-                  "quiet." % (r["per_second"], r["gbps"], r["ratio"], r["quiet"])]
+                  "quiet. While a tunnel of a third daemon is, which takes the same CPU time "
+                  "and shares nothing else: %.2f Gbit/s, %.3f." % (
+                      r["per_second"], r["gbps"], r["ratio"], r["quiet"], r["stranger"],
+                      r["stranger_ratio"])]
     return lines
 
 
@@ -91,10 +94,14 @@ def _notes(results, meta):
     lines += ["", "### Not measured", ""]
     lines += ["- %s: %s" % (row["what"], row["reason"])
               for row in results.not_measured] or ["Nothing is missing."]
+    once = ""
+    if settings["full_rounds"] < settings["rounds"]:
+        once = " (TCP 4 and 1400 B: of %d)" % settings["full_rounds"]
     return lines, (
-        "%s, commit %s, Linux %s, %s, %d CPUs. Best of %d, TCP runs of %g s. Command: `%s`" % (
-            settings["date"], settings["commit"], machine["kernel"], machine["cpu"],
-            machine["cpus"], settings["rounds"], settings["seconds"], settings["command"]))
+        "%s, commit %s, Linux %s, %s, %d CPUs. Best of %d%s, TCP runs of %g s. Command: "
+        "`%s`" % (settings["date"], settings["commit"], machine["kernel"], machine["cpu"],
+                  machine["cpus"], settings["rounds"], once, settings["seconds"],
+                  settings["command"]))
 
 
 def markdown(results, meta, plot=None):
