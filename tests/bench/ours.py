@@ -102,11 +102,14 @@ class Crowd(Tunneld):
 
     name, about = "ours gre4 among others", "tunneld, mode gre"
 
+    def set_up(self):
+        _allow_files()  # of this process, and so of the daemons
+        super().set_up()
+
     def grow(self, size):
         """Adds tunnels until there are `size`, on both ends at once."""
         if size == 1:
             return
-        _allow_files()
         calls = []
         for end in (0, 1):
             path = os.path.join(process.temp_dir(), "crowd%d.toml" % end)
