@@ -114,7 +114,7 @@ def markdown(results, meta, plot=None):
     for flag in results.flags():
         lines += ["", "**Flagged:** " + flag + "."]
     if plot:
-        lines += ["", "![Figures as multiples of kernel VXLAN](%s)" % plot]
+        lines += ["", "![The same figures as bars](%s)" % plot]
     return "\n".join(lines + _growth(results) + _goals(results) + notes) + "\n"
 
 
