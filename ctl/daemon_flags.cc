@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 
 namespace tunnel::ctl {
 namespace {
@@ -50,7 +51,7 @@ bool SetListen(const std::string& text, DaemonFlags& flags) {
   return true;
 }
 
-constexpr std::array<FlagInfo, 13> kFlags = {{
+constexpr std::array<FlagInfo, 15> kFlags = {{
     {"listen", "unix:PATH",
      "socket of the API; PATH is absolute [unix:/run/tunneld/tunneld.sock]",
      SetListen},
@@ -108,6 +109,25 @@ constexpr std::array<FlagInfo, 13> kFlags = {{
        absl::StatusOr<MetricsAddress> address = ParseMetricsAddress(text);
        if (!address.ok()) return false;
        flags.metrics_listen = *std::move(address);
+       return true;
+     }},
+    {"tun_offload", "on|off",
+     "let the tunnel devices hand over TCP and UDP packets in large pieces, "
+     "and merge those that are received [on]",
+     [](const std::string& text, DaemonFlags& flags) {
+       flags.tun_offload = text == "on";
+       return text == "on" || text == "off";
+     }},
+    {"busy_poll", "DURATION",
+     "ask for packets for that long before a worker sleeps, 0s to 1s, such as "
+     "50us: shorter delays for the time of a CPU; 0 is never [0]",
+     [](const std::string& text, DaemonFlags& flags) {
+       absl::Duration duration;
+       if (!absl::ParseDuration(text, &duration) ||
+           duration < absl::ZeroDuration() || duration > absl::Seconds(1)) {
+         return false;
+       }
+       flags.busy_poll = absl::ToChronoNanoseconds(duration);
        return true;
      }},
     {"log_format", "text|json", "form of the log lines on stderr [text]",

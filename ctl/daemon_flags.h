@@ -3,6 +3,7 @@
 #ifndef CTL_DAEMON_FLAGS_H_
 #define CTL_DAEMON_FLAGS_H_
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -35,6 +36,9 @@ struct DaemonFlags {
   size_t max_connections_per_uid = 16;
   // --metrics_listen=ADDR:PORT, nullopt: not served over HTTP.
   std::optional<MetricsAddress> metrics_listen;
+  // TUN devices hand over and take super-packets.
+  bool tun_offload = true;
+  std::chrono::nanoseconds busy_poll{0};
   LogFormat log_format = LogFormat::kText;
   bool help = false;
   bool version = false;

@@ -20,6 +20,8 @@ TEST(DaemonFlagsTest, DefaultsAreThoseOfTheHelp) {
   EXPECT_EQ(flags->config, "/etc/tunneld/tunneld.toml");
   EXPECT_FALSE(flags->config_given);
   EXPECT_EQ(flags->workers, 0);
+  EXPECT_TRUE(flags->tun_offload);
+  EXPECT_EQ(flags->busy_poll, std::chrono::nanoseconds(0));
   EXPECT_EQ(flags->admin_group, "tunnel");
   EXPECT_FALSE(flags->admin_group_given);
   const std::string help = DaemonHelp();
@@ -32,11 +34,11 @@ TEST(DaemonFlagsTest, DefaultsAreThoseOfTheHelp) {
 }
 
 TEST(DaemonFlagsTest, TakesBothForms) {
-  const auto flags =
-      Parse({"--listen=unix:/a/b", "--state-dir", "/s", "--workers=3",
-             "--max_tunnels", "7", "--log_format=json",
-             "--admin_group=", "--read-only-group=staff", "--max_connections=9",
-             "--max_connections_per_uid=2"});
+  const auto flags = Parse(
+      {"--listen=unix:/a/b", "--state-dir", "/s", "--workers=3",
+       "--max_tunnels", "7", "--log_format=json",
+       "--admin_group=", "--read-only-group=staff", "--max_connections=9",
+       "--max_connections_per_uid=2", "--tun-offload=off", "--busy_poll=50us"});
   ASSERT_TRUE(flags.ok()) << flags.status();
   EXPECT_EQ(flags->socket_path, "/a/b");
   EXPECT_EQ(flags->state_dir, "/s");
@@ -47,6 +49,8 @@ TEST(DaemonFlagsTest, TakesBothForms) {
   EXPECT_TRUE(flags->admin_group_given);
   EXPECT_EQ(flags->read_only_group, "staff");
   EXPECT_EQ(flags->max_connections, 9u);
+  EXPECT_FALSE(flags->tun_offload);
+  EXPECT_EQ(flags->busy_poll, std::chrono::microseconds(50));
   EXPECT_EQ(flags->max_connections_per_uid, 2u);
   EXPECT_EQ(Parse({"--listen=unix:///run/x"})->socket_path, "/run/x");
   EXPECT_EQ(Parse({"--state_dir="})->state_dir, "");
@@ -72,6 +76,10 @@ TEST(DaemonFlagsTest, RefusesWhatItDoesNotUnderstandAndNamesIt) {
       {{"--listen=unix:"}, "--listen"},
       {{"--state_dir"}, "--state_dir"},
       {{"--log_format=xml"}, "--log_format"},
+      {{"--tun_offload=yes"}, "--tun_offload"},
+      {{"--busy_poll=50"}, "--busy_poll"},
+      {{"--busy_poll=2s"}, "--busy_poll"},
+      {{"--busy_poll=-1us"}, "--busy_poll"},
       {{"--help=yes"}, "--help"},
       {{"--version=1"}, "--version"},
   };

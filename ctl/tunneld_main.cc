@@ -136,6 +136,7 @@ TunnelManager::Options ManagerOptions(const DaemonFlags& flags,
                                       ConfigStore* store) {
   TunnelManager::Options options;
   options.workers = flags.workers;
+  options.busy_poll = flags.busy_poll;
   options.max_tunnels = flags.max_tunnels;
   options.store = store;
   options.on_own_change = AuditOwnChange;
@@ -178,7 +179,7 @@ absl::Status Run(const DaemonFlags& flags,
   ASSIGN_OR_RETURN(UniqueFd state_lock, OwnStateDir(flags.state_dir));
   ASSIGN_OR_RETURN(const Server::Options server_options, ServerOptions(flags));
   ASSIGN_OR_RETURN(const std::unique_ptr<LinuxPlatform> platform,
-                   LinuxPlatform::Create());
+                   LinuxPlatform::Create(flags.tun_offload));
   // The socket may have to be given to a group, which takes more than is kept.
   ASSIGN_OR_RETURN(ListenSocket listener,
                    ListenSocket::Open(server_options.listen));

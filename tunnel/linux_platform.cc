@@ -47,16 +47,20 @@ absl::Status CheckCapabilities(uint64_t effective) {
       {{"capability", absl::StrJoin(missing, ",")}});
 }
 
-absl::StatusOr<std::unique_ptr<LinuxPlatform>> LinuxPlatform::Create() {
+absl::StatusOr<std::unique_ptr<LinuxPlatform>> LinuxPlatform::Create(
+    bool tun_offload) {
   ASSIGN_OR_RETURN(const uint64_t effective, EffectiveCapabilities());
   RETURN_IF_ERROR(CheckCapabilities(effective));
   ASSIGN_OR_RETURN(std::unique_ptr<LinuxLinkControl> links,
                    LinuxLinkControl::Create());
-  return std::unique_ptr<LinuxPlatform>(new LinuxPlatform(std::move(links)));
+  return std::unique_ptr<LinuxPlatform>(
+      new LinuxPlatform(std::move(links), tun_offload));
 }
 
-LinuxPlatform::LinuxPlatform(std::unique_ptr<LinuxLinkControl> links)
-    : links_(std::move(links)),
+LinuxPlatform::LinuxPlatform(std::unique_ptr<LinuxLinkControl> links,
+                             bool tun_offload)
+    : tun_({.offload = tun_offload}),
+      links_(std::move(links)),
       platform_{.tun = tun_, .transport = transport_, .links = *links_} {}
 
 }  // namespace tunnel

@@ -20,13 +20,15 @@ class LinuxPlatform {
  public:
   // Errors: MISSING_CAPABILITY (metadata "capability" names each that lacks),
   // FD_LIMIT, NETLINK_ERROR.
-  static absl::StatusOr<std::unique_ptr<LinuxPlatform>> Create();
+  // `tun_offload`: LinuxTunFactory::Options::offload.
+  static absl::StatusOr<std::unique_ptr<LinuxPlatform>> Create(
+      bool tun_offload);
 
   // Good as long as this object.
   Platform& platform() { return platform_; }
 
  private:
-  explicit LinuxPlatform(std::unique_ptr<LinuxLinkControl> links);
+  LinuxPlatform(std::unique_ptr<LinuxLinkControl> links, bool tun_offload);
 
   LinuxTunFactory tun_;
   LinuxTransportFactory transport_;

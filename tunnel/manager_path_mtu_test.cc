@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "encap/checksum.h"
+#include "encap/offload/flows_for_test.h"
 #include "encap/wire/icmp.h"
 #include "encap/wire/ipv4.h"
 #include "tunnel/manager_fixture.h"
@@ -110,6 +111,50 @@ TEST_F(ManagerPathMtuTest, ErrorIsLearnedRelayedAndObeyed) {
   EXPECT_EQ(sent[2].size(), kGreOverIpv4 + 20 + 104);
   EXPECT_EQ(sent[3].size(), 1400U);
   EXPECT_EQ(TooBigDrops(), 1U);
+}
+
+// 5,000 bytes of TCP in one packet that the device hands over.
+TEST_F(ManagerPathMtuTest, SuperPacketsAreCutAndJudgedBySegment) {
+  ASSERT_TRUE(Create(Gre("gre0")).ok());
+  encap::testing::FlowPacket flow;
+  flow.payload.assign(5000, 7);
+  const std::vector<uint8_t> super = encap::testing::Build(flow);
+  encap::SegmentHint hint;
+  hint.gso_type = encap::GsoType::kTcp4;
+  hint.gso_size = 1436;
+  hint.header_len = 40;
+  hint.needs_checksum = true;
+  hint.checksum_start = 20;
+  hint.checksum_offset = 16;
+  ASSERT_TRUE(tun_.Inject("gre0", 0, super, hint));
+  ASSERT_TRUE(Eventually([&] { return Sent().size() == 4; }));
+  EXPECT_EQ(Sent()[0].size(), 1500U);
+  EXPECT_EQ(Sent()[3].size(), kGreOverIpv4 + 40 + 5000 - 3 * 1436);
+  TooBig(Sent()[0], 1400);
+  ASSERT_TRUE(Learned("1400 (path to 192.0.2.2, learned, "));
+  ASSERT_TRUE(tun_.Take("gre0", seconds(20)).has_value());
+
+  // One answer for all four, with as much of a segment as an error quotes.
+  ASSERT_TRUE(tun_.Inject("gre0", 0, super, hint));
+  const auto answered = tun_.Take("gre0", seconds(20));
+  ASSERT_TRUE(answered.has_value());
+  const encap::ConstIcmpHeader icmp(answered->bytes.data() + 20);
+  EXPECT_EQ(icmp.next_hop_mtu4(), 1400 - kGreOverIpv4);
+  EXPECT_EQ(encap::ConstIpv4Header(answered->bytes.data() + 28).total_length(),
+            1476);
+  EXPECT_TRUE(Eventually([&] { return TooBigDrops() == 4; }));
+  EXPECT_FALSE(tun_.Take("gre0", milliseconds(0)).has_value());
+  EXPECT_EQ(Sent().size(), 4U);
+
+  hint.gso_size = 1336;
+  ASSERT_TRUE(tun_.Inject("gre0", 0, super, hint));
+  EXPECT_TRUE(Eventually([&] { return Sent().size() == 8; }));
+  EXPECT_TRUE(Eventually([&] {
+    const TunnelCounters counters =
+        manager_->Stats({"gre0"})->tunnels.at(0).counters;
+    return counters.transmit_packets == 8 &&
+           counters.transmit_bytes == 2 * 5000 + 8 * 40;
+  }));
 }
 
 TEST_F(ManagerPathMtuTest, QuoteOfAnotherTunnelChangesNothing) {

@@ -46,6 +46,8 @@ class TunnelManager {
   struct Options {
     // Packet workers; 0: one for each CPU that the process may run on.
     int workers = 0;
+    // How long a worker asks for packets again and again before it sleeps.
+    std::chrono::nanoseconds busy_poll{0};
     // Tunnels at most; above it TUNNEL_LIMIT.
     size_t max_tunnels = 4096;
     // Changes that may wait for the configuration lock; above it

@@ -90,9 +90,9 @@ bool HasPush(const uint8_t* packet, const TransportView& view) noexcept {
 Coalescer::Coalescer(const CoalesceOptions& options)
     : options_(options), slots_(std::max<size_t>(options.flows, 1)) {
   const size_t room = options.headroom + kMaxPacket;
-  memory_.resize(slots_.size() * room);
+  memory_.reset(new uint8_t[slots_.size() * room]);
   for (size_t i = 0; i < slots_.size(); ++i) {
-    slots_[i].packet = memory_.data() + i * room + options.headroom;
+    slots_[i].packet = memory_.get() + i * room + options.headroom;
   }
 }
 

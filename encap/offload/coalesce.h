@@ -29,6 +29,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -71,6 +72,9 @@ class Coalescer {
   // Gives all that is held to `sink`, the oldest first.
   void Flush(CoalesceSink& sink) noexcept;
 
+  // Whether UDP is merged, from the next Offer() on.
+  void set_udp(bool udp) noexcept { options_.udp = udp; }
+
   // Flows that are held now.
   size_t held() const noexcept { return held_; }
 
@@ -102,8 +106,9 @@ class Coalescer {
   // Headers and hint of a super-packet of two packets or more.
   static void Finish(const Slot& slot, SegmentHint& hint) noexcept;
 
-  const CoalesceOptions options_;
-  std::vector<uint8_t> memory_;
+  CoalesceOptions options_;
+  // Not initialised: pages that no packet needs are never touched.
+  std::unique_ptr<uint8_t[]> memory_;
   std::vector<Slot> slots_;
   size_t held_ = 0;
   uint64_t next_age_ = 0;

@@ -6,6 +6,7 @@
 #include "encap/mss_clamp.h"
 #include "encap/outer_parse.h"
 #include "tunnel/base/clock.h"
+#include "tunnel/path/inner_segments.h"
 #include "tunnel/underlay/vnet_translate.h"
 
 namespace tunnel {
@@ -14,13 +15,17 @@ using encap::DropReason;
 
 void Input::Run(size_t index) noexcept {
   const ReadSection section(reader_);
-  const std::span<IncomingPacket> batch = transport_.ReceiveBatch(index);
-  if (batch.empty()) return;
+  const std::span<IncomingPacket> packets = transport_.ReceiveBatch(index);
+  if (packets.empty()) return;
   counters_.receive_batches.Add(1);
-  counters_.receive_packets.Add(batch.size());
-  counters_.receive_batch.Record(batch.size());
-  const uint64_t now_ns = RealtimeCoarseNs();
-  for (IncomingPacket& incoming : batch) Receive(incoming, now_ns);
+  counters_.receive_packets.Add(packets.size());
+  counters_.receive_batch.Record(packets.size());
+  Batch batch{.now_ns = RealtimeCoarseNs()};
+  for (IncomingPacket& incoming : packets) {
+    batch.last = &incoming == &packets.back();
+    Receive(incoming, batch);
+  }
+  writer_.Flush();
 }
 
 // Fragments of packets that were not completed count when they are given up:
@@ -36,7 +41,7 @@ bool Input::Reassemble(encap::PacketBuffer& packet) noexcept {
   return verdict == encap::ReassemblyVerdict::kComplete;
 }
 
-void Input::Receive(IncomingPacket& incoming, uint64_t now_ns) noexcept {
+void Input::Receive(IncomingPacket& incoming, const Batch& batch) noexcept {
   encap::PacketBuffer& packet = incoming.packet;
   encap::OuterInfo outer;
   // Packet sockets see packets before the kernel's IP input has summed the
@@ -59,16 +64,16 @@ void Input::Receive(IncomingPacket& incoming, uint64_t now_ns) noexcept {
   if (variant == nullptr) {
     // A tunnel that is being changed, or detached, still loses its own packets.
     if (found.holder != nullptr)
-      return found.holder->counters(worker_).CountDropRx(found.why);
+      return found.holder->counters(worker_).CountDropRx(found.why,
+                                                         MergedCount(packet));
     return counters_.CountUnmatched(found.why);
   }
-  Deliver(*variant, outer, packet, now_ns);
+  Deliver(*variant, outer, packet, batch);
 }
 
 void Input::Deliver(const Variant& variant, const encap::OuterInfo& outer,
-                    encap::PacketBuffer& packet, uint64_t now_ns) noexcept {
-  Endpoint& endpoint = *variant.endpoint;
-  TunnelWorkerCounters& tunnel = endpoint.counters(worker_);
+                    encap::PacketBuffer& packet, const Batch& batch) noexcept {
+  TunnelWorkerCounters& tunnel = variant.endpoint->counters(worker_);
   DropReason why = variant.receive_block;
   if (why == DropReason::kNone) {
     why = variant.decapsulator.Decapsulate(packet, outer,
@@ -77,17 +82,12 @@ void Input::Deliver(const Variant& variant, const encap::OuterInfo& outer,
   if (why == DropReason::kNone && !RepairGso(packet, variant.ethernet)) {
     why = DropReason::kTruncated;
   }
-  if (why != DropReason::kNone) return tunnel.CountDropRx(why);
+  if (why != DropReason::kNone)
+    return tunnel.CountDropRx(why, MergedCount(packet));
 
   if (variant.mss.any()) encap::ClampMss(packet, variant.ethernet, variant.mss);
-  const size_t inner_bytes = packet.size();
-  tunnel.last_receive_ns.Set(now_ns);
-  if (endpoint.write_queue(worker_).Write(packet) !=
-      TunQueue::WriteResult::kOk) {
-    return tunnel.CountDropRx(DropReason::kInnerWriteError);
-  }
-  tunnel.receive_packets.Add(1);
-  tunnel.receive_bytes.Add(inner_bytes);
+  tunnel.last_receive_ns.Set(batch.now_ns);
+  writer_.Write(variant, packet, batch.last);
 }
 
 }  // namespace tunnel

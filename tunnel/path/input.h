@@ -2,11 +2,11 @@
 //
 //   Transport::ReceiveBatch -> ParseOuter -> EndpointTable::Find ->
 //   Decapsulator
-//   -> TunQueue::Write -> counters
+//   -> TunWriter -> counters
 //
-// Outer fragments are put together first; of IPv4 the kernel has done so.
-// One ReadSection for a batch. No lock, no allocation, no atomic
-// read-modify-write. One thread.
+// A super-packet counts as the packets that it was merged from. Outer fragments
+// are put together first; of IPv4 the kernel has done so. One ReadSection for a
+// batch. No lock, no allocation, no atomic read-modify-write. One thread.
 
 #ifndef TUNNEL_PATH_INPUT_H_
 #define TUNNEL_PATH_INPUT_H_
@@ -18,6 +18,7 @@
 #include "encap/packet.h"
 #include "encap/reassembly.h"
 #include "tunnel/endpoint/endpoint_table.h"
+#include "tunnel/path/tun_writer.h"
 #include "tunnel/stats/counters.h"
 #include "tunnel/sync/qsbr.h"
 #include "tunnel/underlay/transport.h"
@@ -33,18 +34,23 @@ class Input {
         table_(table),
         reader_(reader),
         transport_(transport),
-        counters_(counters) {}
+        counters_(counters),
+        writer_(worker) {}
 
   // Handles one batch of what waits at transport.receive_fds()[index].
   void Run(size_t index) noexcept;
 
  private:
-  // Every packet of a batch gets the same time stamp.
-  void Receive(IncomingPacket& incoming, uint64_t now_ns) noexcept;
+  struct Batch {
+    uint64_t now_ns = 0;  // RealtimeCoarseNs()
+    bool last = false;    // the packet is the last one
+  };
+
+  void Receive(IncomingPacket& incoming, const Batch& batch) noexcept;
 
   // A packet of `variant`, outer headers and all.
   void Deliver(const Variant& variant, const encap::OuterInfo& outer,
-               encap::PacketBuffer& packet, uint64_t now_ns) noexcept;
+               encap::PacketBuffer& packet, const Batch& batch) noexcept;
   // Takes an outer fragment; true when `packet` is now the whole packet.
   bool Reassemble(encap::PacketBuffer& packet) noexcept;
 
@@ -58,6 +64,7 @@ class Input {
   Qsbr::Reader& reader_;
   Transport& transport_;
   WorkerCountersOwned& counters_;
+  TunWriter writer_;
   encap::Reassembler reassembler_{kReassembly};
   uint64_t given_up_ = 0;  // fragments, as counted
 };

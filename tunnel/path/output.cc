@@ -1,5 +1,6 @@
 #include "tunnel/path/output.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <random>
@@ -29,10 +30,11 @@ Output::Output(size_t worker, const EndpointTable& table, Qsbr::Reader& reader,
       reader_(reader),
       transport_(transport),
       counters_(counters),
-      storage_(new uint8_t[kBatch * kPacketBytes]()),
-      fragment_storage_(new uint8_t[kBatch * kPacketBytes]),
+      storage_(new uint8_t[kBatch * kPacketBytes]),
+      piece_storage_(new uint8_t[kPieceBytes]),
+      segment_storage_(new uint8_t[kPacketBytes]),
       packets_(kBatch),
-      fragments_(kBatch),
+      pieces_(kBatch),
       outgoing_(kBatch),
       charges_(kBatch),
       fragment_count_(std::random_device{}()) {
@@ -58,7 +60,7 @@ Output::Result Output::Run(QueueContext& queue) noexcept {
     if (variant->transmit_block == DropReason::kNone) {
       Transmit(*variant, *queue.queue, read.packets);
     } else {
-      Drop(*variant, read.packets);
+      Drop(*variant, std::span(packets_).first(read.packets));
     }
     PrepareBuffers(read.packets);
   }
@@ -66,7 +68,16 @@ Output::Result Output::Run(QueueContext& queue) noexcept {
   return read.gone ? Result::kGone : Result::kDone;
 }
 
-void Output::Drop(const Variant& variant, size_t count) noexcept {
+void Output::Drop(const Variant& variant,
+                  std::span<const PacketBuffer> packets) noexcept {
+  uint64_t count = 0;
+  for (const PacketBuffer& packet : packets) {
+    InnerSegments segments;
+    const bool super = packet.hint().gso_type != encap::GsoType::kNone &&
+                       InnerSegments::Plan(packet, variant.ethernet,
+                                           segments) == DropReason::kNone;
+    count += super ? segments.count() : 1;
+  }
   variant.endpoint->counters(worker_).CountDropTx(variant.transmit_block,
                                                   count);
 }
@@ -91,6 +102,42 @@ void Output::Take(const Batch& batch, PacketBuffer& packet) noexcept {
   if (variant.mss.any()) encap::ClampMss(packet, variant.ethernet, variant.mss);
   const encap::SizeVerdict verdict =
       variant.size_policy.Judge(packet, batch.path_mtu);
+  if (packet.hint().gso_type != encap::GsoType::kNone)
+    return TakeSuper(batch, packet, verdict);
+  Act(batch, packet, verdict);
+}
+
+// What is not understood is not sent: its segments can not be told.
+void Output::TakeSuper(const Batch& batch, const PacketBuffer& packet,
+                       const encap::SizeVerdict& verdict) noexcept {
+  InnerSegments segments;
+  const DropReason reason =
+      InnerSegments::Plan(packet, batch.variant.ethernet, segments);
+  if (reason != DropReason::kNone) return batch.tunnel.CountDropTx(reason);
+  if (verdict.action == SizeAction::kSend) {
+    for (size_t i = 0; i < segments.count(); ++i) {
+      PacketBuffer& piece = NewPiece(batch, segments.max_len());
+      segments.Write(i, piece);
+      Send(batch, piece);
+    }
+    return;
+  }
+  for (size_t i = 0; i < segments.count(); ++i) {
+    PacketBuffer segment({segment_storage_.get(), kPacketBytes}, kPieceHeadroom,
+                         0);
+    segments.Write(i, segment);
+    // The sender is told by one segment as it would have crossed.
+    if (verdict.action == SizeAction::kRefuse)
+      return Refuse(batch, segment, verdict.mtu, segments.count());
+    Act(batch, segment,
+        batch.variant.size_policy.Judge(segment, batch.path_mtu));
+  }
+}
+
+void Output::Act(const Batch& batch, PacketBuffer& packet,
+                 const encap::SizeVerdict& verdict) noexcept {
+  const DropReason reason = encap::FinishChecksum(packet);
+  if (reason != DropReason::kNone) return batch.tunnel.CountDropTx(reason);
   switch (verdict.action) {
     case SizeAction::kSend:
       return Send(batch, packet);
@@ -111,8 +158,6 @@ void Output::Send(const Batch& batch, PacketBuffer& packet) noexcept {
 // Each fragment is an inner packet of its own.
 void Output::CutInner(const Batch& batch, PacketBuffer& packet,
                       uint32_t mtu) noexcept {
-  if (packet.hint().gso_type != encap::GsoType::kNone)
-    return Refuse(batch, packet, mtu);
   encap::FragmentOptions options;
   options.mtu = mtu;
   if (batch.variant.ethernet) {
@@ -121,12 +166,12 @@ void Output::CutInner(const Batch& batch, PacketBuffer& packet,
     options.prefix_len = inner.ip_offset;
   }
   encap::Fragmenter cut;
-  DropReason reason = encap::FinishChecksum(packet);
-  if (reason == DropReason::kNone)
-    reason = encap::Fragmenter::Start(packet.bytes(), options, cut);
+  const DropReason reason =
+      encap::Fragmenter::Start(packet.bytes(), options, cut);
   if (reason != DropReason::kNone) return batch.tunnel.CountDropTx(reason);
   while (!cut.done()) {
-    PacketBuffer& piece = NewFragment(batch);
+    PacketBuffer& piece = NewPiece(batch, cut.max_size());
+    piece.Append(cut.max_size());
     piece.Trim(cut.Next(piece.bytes()));
     Send(batch, piece);
   }
@@ -134,8 +179,6 @@ void Output::CutInner(const Batch& batch, PacketBuffer& packet,
 
 void Output::CutOuter(const Batch& batch, PacketBuffer& packet,
                       uint32_t mtu) noexcept {
-  if (packet.hint().gso_type != encap::GsoType::kNone)
-    return batch.tunnel.CountDropTx(DropReason::kTooBig);
   const auto inner_bytes = static_cast<uint32_t>(packet.size());
   if (!Encapsulate(batch, packet)) return;
   // An IPv6 packet of up to 1280 bytes passes whatever the DF policy says (RFC
@@ -144,20 +187,20 @@ void Output::CutOuter(const Batch& batch, PacketBuffer& packet,
                                        .identification = NextFragmentId(),
                                        .ignore_dont_fragment = true};
   encap::Fragmenter cut;
-  DropReason reason = encap::FinishChecksum(packet);
-  if (reason == DropReason::kNone)
-    reason = encap::Fragmenter::Start(packet.bytes(), options, cut);
+  const DropReason reason =
+      encap::Fragmenter::Start(packet.bytes(), options, cut);
   if (reason != DropReason::kNone) return batch.tunnel.CountDropTx(reason);
   while (!cut.done()) {
-    PacketBuffer& piece = NewFragment(batch);
+    PacketBuffer& piece = NewPiece(batch, cut.max_size());
+    piece.Append(cut.max_size());
     piece.Trim(cut.Next(piece.bytes()));
     Queue(batch, piece, {inner_bytes, cut.done()});
   }
 }
 
 void Output::Refuse(const Batch& batch, const PacketBuffer& packet,
-                    uint32_t mtu) noexcept {
-  batch.tunnel.CountDropTx(DropReason::kTooBig);
+                    uint32_t mtu, size_t count) noexcept {
+  batch.tunnel.CountDropTx(DropReason::kTooBig, count);
   if (mtu == 0) return;
   reply_.Send({encap::InnerError::Kind::kTooBig, mtu}, packet.bytes(),
               batch.variant.ethernet, batch.context.inner_errors, batch.now_ns,
@@ -188,7 +231,8 @@ void Output::Queue(const Batch& batch, PacketBuffer& packet,
 }
 
 void Output::Flush(const Batch& batch) noexcept {
-  used_fragments_ = 0;
+  used_pieces_ = 0;
+  used_bytes_ = 0;
   if (ready_ == 0) return;
   transport_.SendBatch({outgoing_.data(), ready_});
   counters_.transmit_batches.Add(1);
@@ -212,13 +256,16 @@ void Output::Flush(const Batch& batch) noexcept {
   batch.tunnel.transmit_bytes.Add(bytes);
 }
 
-PacketBuffer& Output::NewFragment(const Batch& batch) noexcept {
-  if (used_fragments_ == kBatch) Flush(batch);
-  const size_t i = used_fragments_++;
-  fragments_[i] = PacketBuffer(
-      {fragment_storage_.get() + i * kPacketBytes, kPacketBytes},
-      encap::kMaxEncapHeadroom, kPacketBytes - encap::kMaxEncapHeadroom);
-  return fragments_[i];
+PacketBuffer& Output::NewPiece(const Batch& batch, size_t size) noexcept {
+  constexpr size_t kCacheLine = 64;
+  const size_t room =
+      (kPieceHeadroom + size + kCacheLine - 1) / kCacheLine * kCacheLine;
+  if (used_pieces_ == kBatch || used_bytes_ + room > kPieceBytes) Flush(batch);
+  PacketBuffer& piece = pieces_[used_pieces_++];
+  piece = PacketBuffer({piece_storage_.get() + used_bytes_, room},
+                       kPieceHeadroom, 0);
+  used_bytes_ += room;
+  return piece;
 }
 
 // Of two workers never the same, also in the low 16 bits that IPv4 has.

@@ -1,12 +1,13 @@
 // Output: the packet walk from a device queue to the wire, for one worker.
 //
-//   TunQueue::ReadBatch -> MSS -> SizePolicy -> Encapsulator
+//   TunQueue::ReadBatch -> MSS -> SizePolicy -> InnerSegments -> Encapsulator
 //     -> Transport::SendBatch -> counters
 //
-// What is larger than the way to the remote carries is cut, or refused and its
-// sender told, as the tunnel's policy says. One ReadSection and one load of the
-// variant for a batch. No lock, no allocation, no atomic read-modify-write. One
-// thread.
+// A super-packet is cut into its segments here; each is a packet of its own
+// from there on, and counts as one. What is larger than the way to the remote
+// carries is cut, or refused and its sender told, as the tunnel's policy says.
+// One ReadSection and one load of the variant for a batch. No lock, no
+// allocation, no atomic read-modify-write. One thread.
 
 #ifndef TUNNEL_PATH_OUTPUT_H_
 #define TUNNEL_PATH_OUTPUT_H_
@@ -14,12 +15,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "encap/drop_reason.h"
 #include "encap/packet.h"
+#include "encap/size_policy.h"
 #include "tunnel/endpoint/endpoint_table.h"
 #include "tunnel/path/inner_reply.h"
+#include "tunnel/path/inner_segments.h"
 #include "tunnel/path/queue_context.h"
 #include "tunnel/stats/counters.h"
 #include "tunnel/sync/qsbr.h"
@@ -45,6 +49,13 @@ class Output {
   static constexpr size_t kBatch = 64;
   // A packet of up to 64 KB with room in front for every header.
   static constexpr size_t kPacketBytes = encap::kMaxEncapHeadroom + 65536 + 64;
+  // Room in front of a piece, bytes; it keeps an inner IP header on a multiple
+  // of four.
+  static constexpr size_t kPieceHeadroom = encap::kMaxEncapHeadroom + 32;
+  // Memory for the pieces of a batch, bytes: little, so that it stays in the
+  // cache, and enough for one of the largest.
+  static constexpr size_t kPieceBytes = size_t{192} << 10;
+  static_assert(kPieceHeadroom >= encap::kMaxEncapHeadroom + kMaxLinkHeader);
 
   // One batch of one tunnel.
   struct Batch {
@@ -65,25 +76,32 @@ class Output {
 
   void PrepareBuffers(size_t count) noexcept;
   void Transmit(const Variant& variant, TunQueue& queue, size_t count) noexcept;
-  void Drop(const Variant& variant, size_t count) noexcept;
+  void Drop(const Variant& variant,
+            std::span<const encap::PacketBuffer> packets) noexcept;
 
   // Each sees to it that `packet` is sent or counted as dropped.
   void Take(const Batch& batch, encap::PacketBuffer& packet) noexcept;
+  void TakeSuper(const Batch& batch, const encap::PacketBuffer& packet,
+                 const encap::SizeVerdict& verdict) noexcept;
+  void Act(const Batch& batch, encap::PacketBuffer& packet,
+           const encap::SizeVerdict& verdict) noexcept;
   void Send(const Batch& batch, encap::PacketBuffer& packet) noexcept;
   void CutInner(const Batch& batch, encap::PacketBuffer& packet,
                 uint32_t mtu) noexcept;
   void CutOuter(const Batch& batch, encap::PacketBuffer& packet,
                 uint32_t mtu) noexcept;
+  // `packet` stands for `count` packets.
   void Refuse(const Batch& batch, const encap::PacketBuffer& packet,
-              uint32_t mtu) noexcept;
+              uint32_t mtu, size_t count = 1) noexcept;
 
   // False when the packet was dropped, and counted.
   bool Encapsulate(const Batch& batch, encap::PacketBuffer& packet) noexcept;
   void Queue(const Batch& batch, encap::PacketBuffer& packet,
              const Charge& charge) noexcept;
   void Flush(const Batch& batch) noexcept;
-  // Room for a fragment, good until the next Flush(), which it may call.
-  encap::PacketBuffer& NewFragment(const Batch& batch) noexcept;
+  // An empty packet with room for `size` bytes behind kPieceHeadroom: a segment
+  // or a fragment. Good until the next Flush(), which it may call.
+  encap::PacketBuffer& NewPiece(const Batch& batch, size_t size) noexcept;
   uint32_t NextFragmentId() noexcept;
   bool IsNested(const Variant& variant,
                 const encap::PacketBuffer& packet) const noexcept;
@@ -93,15 +111,17 @@ class Output {
   Qsbr::Reader& reader_;
   Transport& transport_;
   WorkerCountersOwned& counters_;
+  // Not initialised: pages that no packet needs are never touched.
   const std::unique_ptr<uint8_t[]> storage_;
-  // Not initialised: pages that no fragment needs are never touched.
-  const std::unique_ptr<uint8_t[]> fragment_storage_;
+  const std::unique_ptr<uint8_t[]> piece_storage_;
+  const std::unique_ptr<uint8_t[]> segment_storage_;  // kPacketBytes
   std::vector<encap::PacketBuffer> packets_;
-  std::vector<encap::PacketBuffer> fragments_;
+  std::vector<encap::PacketBuffer> pieces_;
   std::vector<OutgoingPacket> outgoing_;
   std::vector<Charge> charges_;  // beside outgoing_
   size_t ready_ = 0;             // of outgoing_
-  size_t used_fragments_ = 0;
+  size_t used_pieces_ = 0;
+  size_t used_bytes_ = 0;  // of piece_storage_
   // Of the inner packet whose fragments are being sent.
   encap::DropReason failed_ = encap::DropReason::kNone;
   uint32_t fragment_count_;

@@ -1,7 +1,6 @@
 #include "tunnel/path/worker.h"
 
 #include <errno.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "tunnel/base/clock.h"
 #include "tunnel/base/cpu.h"
 #include "tunnel/base/error.h"
 #include "tunnel/base/log.h"
@@ -29,9 +29,11 @@ constexpr uint64_t kDropPollMask = 255;
 }  // namespace
 
 Worker::Worker(size_t index, int cpu, const EndpointTable& table,
-               Qsbr::Reader& reader, std::unique_ptr<Transport> transport)
+               Qsbr::Reader& reader, std::unique_ptr<Transport> transport,
+               std::chrono::nanoseconds busy_poll)
     : index_(index),
       cpu_(cpu),
+      busy_poll_(busy_poll),
       transport_(std::move(transport)),
       output_(index, table, reader, *transport_, counters_),
       input_(index, table, reader, *transport_, counters_),
@@ -112,7 +114,7 @@ void Worker::Loop() {
   uint64_t rounds = 0;
   // Pairs with the store in Stop() [W1].
   while (!stop_.load(std::memory_order_acquire)) {
-    const int n = ::epoll_wait(epoll_.get(), events.data(), events.size(), -1);
+    const int n = Wait(events);
     if (n <= 0) continue;  // EINTR
     counters_.wakeups.Add(1);
     if ((++rounds & kDropPollMask) == 0)
@@ -138,6 +140,23 @@ void Worker::Loop() {
   executed_ += mailbox_.size();
   mailbox_.clear();
   done_.NotifyAll();
+}
+
+// Commands come as events too, and no ReadSection is open here: neither they
+// nor a grace period waits for the polling.
+int Worker::Wait(std::span<epoll_event> events) noexcept {
+  const auto ask = [&](int timeout_ms) {
+    return ::epoll_wait(epoll_.get(), events.data(),
+                        static_cast<int>(events.size()), timeout_ms);
+  };
+  if (busy_poll_.count() != 0) {
+    const SteadyTime begin = SteadyNow();
+    do {
+      const int n = ask(0);
+      if (n != 0) return n;
+    } while (Since(begin) < busy_poll_);
+  }
+  return ask(-1);
 }
 
 void Worker::RunCommands() {

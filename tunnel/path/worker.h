@@ -7,10 +7,14 @@
 #ifndef TUNNEL_PATH_WORKER_H_
 #define TUNNEL_PATH_WORKER_H_
 
+#include <sys/epoll.h>
+
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -31,9 +35,11 @@ namespace tunnel {
 
 class Worker {
  public:
-  // `table` and `reader` outlive the worker.
+  // `table` and `reader` outlive the worker. `busy_poll`: how long it asks
+  // again and again, instead of sleeping, once it has had something to do.
   Worker(size_t index, int cpu, const EndpointTable& table,
-         Qsbr::Reader& reader, std::unique_ptr<Transport> transport);
+         Qsbr::Reader& reader, std::unique_ptr<Transport> transport,
+         std::chrono::nanoseconds busy_poll);
   ~Worker();  // Stop()
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -65,6 +71,8 @@ class Worker {
 
   absl::Status Watch(int fd, uint64_t tag);
   void Loop();
+  // Events that wait; sleeps until there is one, or a signal. 0 or less: none.
+  int Wait(std::span<epoll_event> events) noexcept;
   void RunCommands();
   void Execute(const Command& command);
   void ServeSocket(size_t socket);
@@ -73,6 +81,7 @@ class Worker {
 
   const size_t index_;
   const int cpu_;
+  const std::chrono::nanoseconds busy_poll_;
   const std::unique_ptr<Transport> transport_;
   WorkerCountersOwned counters_;
   Output output_;

@@ -23,12 +23,12 @@ Establishment::Establishment(Endpoint& endpoint, size_t workers,
 absl::StatusOr<std::unique_ptr<WorkerPool>> WorkerPool::Create(
     const EndpointTable& table, Qsbr& qsbr,
     std::vector<std::unique_ptr<Transport>> transports,
-    const std::vector<int>& cpus) {
+    const std::vector<int>& cpus, std::chrono::nanoseconds busy_poll) {
   std::unique_ptr<WorkerPool> pool(new WorkerPool());
   for (size_t i = 0; i < transports.size(); ++i) {
-    pool->workers_.push_back(
-        std::make_unique<Worker>(i, cpus[i % cpus.size()], table,
-                                 qsbr.reader(i), std::move(transports[i])));
+    pool->workers_.push_back(std::make_unique<Worker>(
+        i, cpus[i % cpus.size()], table, qsbr.reader(i),
+        std::move(transports[i]), busy_poll));
   }
   for (auto& worker : pool->workers_) RETURN_IF_ERROR(worker->Start());
   return pool;

@@ -4,6 +4,7 @@
 #ifndef TUNNEL_PATH_WORKER_POOL_H_
 #define TUNNEL_PATH_WORKER_POOL_H_
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <vector>
@@ -44,11 +45,12 @@ class Establishment {
 class WorkerPool {
  public:
   // One worker for each transport; worker i is pinned to cpus[i % cpus.size()].
-  // `table` and `qsbr` (with as many readers) outlive the pool.
+  // `table` and `qsbr` (with as many readers) outlive the pool. `busy_poll`
+  // is that of each Worker.
   static absl::StatusOr<std::unique_ptr<WorkerPool>> Create(
       const EndpointTable& table, Qsbr& qsbr,
       std::vector<std::unique_ptr<Transport>> transports,
-      const std::vector<int>& cpus);
+      const std::vector<int>& cpus, std::chrono::nanoseconds busy_poll);
 
   size_t size() const { return workers_.size(); }
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -27,17 +28,21 @@ static_assert(kTunHeadroom >= kVirtioNetHdrLen);
 
 class LinuxTunQueue : public TunQueue {
  public:
-  explicit LinuxTunQueue(UniqueFd fd) : fd_(std::move(fd)) {}
+  LinuxTunQueue(UniqueFd fd, TunOffloads offloads)
+      : fd_(std::move(fd)), offloads_(offloads) {}
 
+  TunOffloads offloads() const noexcept override { return offloads_; }
   int fd() const override { return fd_.get(); }
 
   ReadResult ReadBatch(
       std::span<encap::PacketBuffer> packets) noexcept override {
     ReadResult result;
-    while (result.packets < packets.size()) {
+    size_t bytes = 0;
+    while (result.packets < packets.size() && bytes < kReadBytes) {
       const ssize_t n = ReadOne(packets[result.packets]);
       if (n > 0) {
         ++result.packets;
+        bytes += static_cast<size_t>(n);
         continue;
       }
       if (n == 0 || errno == EINTR) continue;
@@ -87,6 +92,7 @@ class LinuxTunQueue : public TunQueue {
   }
 
   const UniqueFd fd_;
+  const TunOffloads offloads_;
 };
 
 class LinuxTunDevice : public TunDevice {
@@ -133,12 +139,30 @@ absl::Status CheckRequest(const TunFactory::Request& request) {
       std::move(violations));
 }
 
+// UDP segmentation, of Linux 6.2 and later; not in the headers of 6.1.
+constexpr unsigned kTunUso = 0x20 | 0x40;  // TUN_F_USO4 | TUN_F_USO6
+
+// Asks for all offloads that the kernel has; the setting is the device's, not
+// the queue's, and a device keeps that of whoever had it before. nullopt: not
+// even "none" was taken, errno says why.
+std::optional<TunOffloads> SetOffloads(int fd, bool offload) {
+  constexpr unsigned kTcp =
+      TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+  if (offload) {
+    if (ioctl(fd, TUNSETOFFLOAD, kTcp | kTunUso) == 0)
+      return TunOffloads{.tcp = true, .udp = true};
+    if (ioctl(fd, TUNSETOFFLOAD, kTcp) == 0) return TunOffloads{.tcp = true};
+  }
+  if (ioctl(fd, TUNSETOFFLOAD, 0) == 0) return TunOffloads{};
+  return std::nullopt;
+}
+
 // Makes the device (`exclusive`) or joins it.
-absl::StatusOr<UniqueFd> OpenQueue(const std::string& path,
-                                   const TunFactory::Request& request,
-                                   size_t queue, bool exclusive) {
-  UniqueFd fd(open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
-  if (!fd) return TunNodeError(errno, path);
+absl::StatusOr<std::unique_ptr<LinuxTunQueue>> OpenQueue(
+    const LinuxTunFactory::Options& options, const TunFactory::Request& request,
+    size_t queue, bool exclusive) {
+  UniqueFd fd(open(options.path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) return TunNodeError(errno, options.path);
   ifreq ifr{};
   std::memcpy(ifr.ifr_name, request.name.data(), request.name.size());
   int flags = (request.ethernet ? IFF_TAP : IFF_TUN) | IFF_NO_PI |
@@ -149,22 +173,25 @@ absl::StatusOr<UniqueFd> OpenQueue(const std::string& path,
     return TunAttachError(errno, request.name, queue);
   }
   int header_len = static_cast<int>(kVirtioNetHdrLen);
-  if (ioctl(fd.get(), TUNSETVNETHDRSZ, &header_len) != 0 ||
-      ioctl(fd.get(), TUNSETOFFLOAD, 0) != 0) {
+  if (ioctl(fd.get(), TUNSETVNETHDRSZ, &header_len) != 0) {
     return TunAttachError(errno, request.name, queue);
   }
-  return fd;
+  const std::optional<TunOffloads> offloads =
+      SetOffloads(fd.get(), options.offload);
+  if (!offloads) return TunAttachError(errno, request.name, queue);
+  return std::make_unique<LinuxTunQueue>(std::move(fd), *offloads);
 }
 
 using Queues = std::vector<std::unique_ptr<LinuxTunQueue>>;
 
-absl::StatusOr<Queues> OpenQueues(const std::string& path,
+absl::StatusOr<Queues> OpenQueues(const LinuxTunFactory::Options& options,
                                   const TunFactory::Request& request,
                                   bool make) {
   Queues queues;
   for (size_t i = 0; i < request.queues; ++i) {
-    ASSIGN_OR_RETURN(UniqueFd fd, OpenQueue(path, request, i, make && i == 0));
-    queues.push_back(std::make_unique<LinuxTunQueue>(std::move(fd)));
+    ASSIGN_OR_RETURN(std::unique_ptr<LinuxTunQueue> queue,
+                     OpenQueue(options, request, i, make && i == 0));
+    queues.push_back(std::move(queue));
   }
   return queues;
 }
@@ -288,12 +315,13 @@ absl::Status TunAttachError(int error_number, absl::string_view name,
   }
 }
 
-LinuxTunFactory::LinuxTunFactory(std::string path) : path_(std::move(path)) {}
+LinuxTunFactory::LinuxTunFactory(Options options)
+    : options_(std::move(options)) {}
 
 absl::StatusOr<std::unique_ptr<TunDevice>> LinuxTunFactory::Open(
     const Request& request) {
   RETURN_IF_ERROR(CheckRequest(request));
-  ASSIGN_OR_RETURN(Queues queues, OpenQueues(path_, request, true));
+  ASSIGN_OR_RETURN(Queues queues, OpenQueues(options_, request, true));
   const uint32_t ifindex = if_nametoindex(request.name.c_str());
   if (ifindex == 0) return TunAttachError(ENODEV, request.name, 0);
   return std::make_unique<LinuxTunDevice>(request.name, ifindex,
@@ -329,7 +357,7 @@ absl::StatusOr<std::unique_ptr<TunDevice>> LinuxTunFactory::Adopt(
   RETURN_IF_ERROR(CheckRequest(request));
   ASSIGN_OR_RETURN(NetlinkSocket socket, NetlinkSocket::Open());
   RETURN_IF_ERROR(AwaitIdle(socket, request, ifindex));
-  ASSIGN_OR_RETURN(Queues queues, OpenQueues(path_, request, false));
+  ASSIGN_OR_RETURN(Queues queues, OpenQueues(options_, request, false));
   // Whoever took the name or joined the device meanwhile shows here. A device
   // that our attaching made goes with `queues`.
   ASSIGN_OR_RETURN(TunLink after, GetTunLink(socket, request.name));

@@ -1,8 +1,9 @@
 // LinuxTunFactory: TUN and TAP devices of the kernel.
 //
-// Every queue carries a virtio_net_hdr in front of each packet. The kernel is
-// asked for no offload, so that packets read are finished; packets written may
-// be super-packets.
+// Every queue carries a virtio_net_hdr in front of each packet. With offloads
+// the kernel hands over TCP and UDP super-packets and partial checksums, as far
+// as it can; without them packets read are finished. Packets written may be
+// super-packets in both cases.
 
 #ifndef TUNNEL_TUN_LINUX_TUN_H_
 #define TUNNEL_TUN_LINUX_TUN_H_
@@ -24,8 +25,12 @@ namespace tunnel {
 
 class LinuxTunFactory : public TunFactory {
  public:
-  // `path` is the control node.
-  explicit LinuxTunFactory(std::string path = "/dev/net/tun");
+  struct Options {
+    std::string path = "/dev/net/tun";  // the control node
+    bool offload = true;
+  };
+  LinuxTunFactory() : LinuxTunFactory(Options()) {}
+  explicit LinuxTunFactory(Options options);
 
   // As TunFactory::Open(), and FIELD_INVALID for a name that is empty, longer
   // than 15 bytes or has a '%' (which the kernel would fill in), and for a
@@ -47,7 +52,7 @@ class LinuxTunFactory : public TunFactory {
   // False when patience is over.
   bool WaitABit() ABSL_LOCKS_EXCLUDED(mu_);
 
-  const std::string path_;
+  const Options options_;
   Mutex mu_;
   std::chrono::milliseconds waited_ ABSL_GUARDED_BY(mu_){0};
 };

@@ -46,7 +46,7 @@ bool WaitReadable(int fd) {
 }
 
 TEST(LinuxTunErrorTest, SaysWhatToDoWithoutTheNode) {
-  LinuxTunFactory factory("/nonexistent/tun");
+  LinuxTunFactory factory({.path = "/nonexistent/tun"});
   const absl::Status status = factory.Open({.name = "t0"}).status();
   EXPECT_EQ(GetReason(status), Reason::kTunUnavailable);
   EXPECT_NE(status.message().find("modprobe tun"), absl::string_view::npos);
@@ -84,7 +84,7 @@ TEST(LinuxTunErrorTest, RefusesNamesThatTheKernelWouldChange) {
 class LinuxTunTest : public NetnsTest {};
 
 TEST_F(LinuxTunTest, CarriesPacketsBothWays) {
-  LinuxTunFactory factory;
+  LinuxTunFactory factory({.offload = false});
   auto device = factory.Open({.name = "t0"});
   ASSERT_TRUE(device.ok()) << device.status();
   EXPECT_EQ((*device)->ifindex(), IfIndex("t0"));
@@ -123,10 +123,56 @@ TEST_F(LinuxTunTest, CarriesPacketsBothWays) {
       EXPECT_EQ(buffers[i].headroom(), 128U);
       EXPECT_EQ(std::string(buffers[i].data() + 28, buffers[i].data() + 34),
                 "world!");
-      EXPECT_FALSE(buffers[i].hint().needs_checksum);
+      EXPECT_TRUE(buffers[i].hint().is_plain());
     }
   }
   EXPECT_TRUE(seen);
+}
+
+// What the kernel hands over of two times 1,000 bytes sent by UDP_SEGMENT.
+TEST_F(LinuxTunTest, OffloadsAreThoseOfTheOneThatHasTheDevice) {
+  for (const bool offload : {true, false, true}) {
+    LinuxTunFactory factory({.offload = offload});
+    auto device = if_nametoindex("t0") == 0
+                      ? factory.Open({.name = "t0"})
+                      : factory.Adopt({.name = "t0"}, IfIndex("t0"));
+    ASSERT_TRUE(device.ok()) << device.status();
+    TunQueue& queue = (*device)->queue(0);
+    EXPECT_EQ(queue.offloads().tcp, offload);
+    if (!offload) EXPECT_FALSE(queue.offloads().udp);
+    Ip("addr replace 10.9.0.1/30 dev t0");
+    Ip("link set t0 up");
+    const UniqueFd udp = UdpSocket("10.9.0.1", 2000);
+    const int size = 1000;
+    constexpr int kUdpSegment = 103;
+    ASSERT_EQ(
+        setsockopt(udp.get(), IPPROTO_UDP, kUdpSegment, &size, sizeof(size)),
+        0);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(9);
+    to.sin_addr.s_addr = htonl(0x0a090002);
+    const std::vector<char> data(2000);
+    ASSERT_EQ(sendto(udp.get(), data.data(), data.size(), 0,
+                     reinterpret_cast<sockaddr*>(&to), sizeof(to)),
+              2000);
+    const bool super = queue.offloads().udp;
+    size_t seen = 0;
+    while (seen < (super ? 1u : 2u) && WaitReadable(queue.fd())) {
+      Slot slot;
+      if (queue.ReadBatch({&slot.buffer, 1}).packets == 0) continue;
+      if (slot.buffer.data()[9] != 17 || slot.buffer.data()[0] != 0x45)
+        continue;
+      ++seen;
+      EXPECT_EQ(slot.buffer.size(), 28u + (super ? 2000 : 1000));
+      EXPECT_EQ(slot.buffer.hint().gso_type,
+                super ? encap::GsoType::kUdp : encap::GsoType::kNone);
+      EXPECT_EQ(slot.buffer.hint().gso_size, super ? 1000 : 0);
+      EXPECT_EQ(slot.buffer.hint().needs_checksum, super);
+    }
+    EXPECT_EQ(seen, super ? 1u : 2u);
+    ASSERT_TRUE((*device)->SetPersistent(true).ok());
+  }
 }
 
 TEST_F(LinuxTunTest, RefusesATakenName) {

@@ -16,6 +16,15 @@
 
 namespace tunnel {
 
+// What a device does with super-packets.
+struct TunOffloads {
+  // ReadBatch() may give TCP super-packets and partial checksums, and received
+  // TCP packets should be merged before Write().
+  bool tcp = false;
+  // The same of UDP.
+  bool udp = false;
+};
+
 // One queue of a device. Used by one worker at a time; no function blocks.
 class TunQueue {
  public:
@@ -24,12 +33,17 @@ class TunQueue {
   // Becomes readable when a packet waits. Owned by the queue.
   virtual int fd() const = 0;
 
+  // Super-packets that were read and wait to be sent would push each other out
+  // of the cache.
+  static constexpr size_t kReadBytes = size_t{64} << 10;
+
   struct ReadResult {
     size_t packets = 0;
     // The device is gone (EBADFD, ENODEV): nothing more will ever come.
     bool gone = false;
   };
-  // Reads up to packets.size() packets that wait. Each packets[i] must come
+  // Reads up to packets.size() packets that wait, and none behind the one with
+  // which they reach kReadBytes. Each packets[i] must come
   // with its storage and a size() of its whole room behind the headroom;
   // afterwards the first `packets` of them hold an IP packet (Ethernet frame on
   // TAP) with its hint set. Those behind stay as they were.
@@ -45,6 +59,10 @@ class TunQueue {
   // Hands a packet, with its hint, to the kernel as if it had been received.
   // Needs kTunHeadroom bytes of headroom; `packet` is changed.
   virtual WriteResult Write(encap::PacketBuffer& packet) noexcept = 0;
+
+  // Constant. Write() takes TCP super-packets whatever it says, and those of
+  // UDP where the kernel knows them.
+  virtual TunOffloads offloads() const noexcept { return {}; }
 };
 
 // Headroom that TunQueue::Write() takes for the virtio_net_hdr, bytes.
