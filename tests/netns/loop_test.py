@@ -68,9 +68,12 @@ class Loops(lab.PairCase):
     def test_two_tunnels_routed_into_each_other(self):
         for transport in ("", "transport udp"):
             for name, number in (("one", 1), ("two", 2)):
-                self.daemon.ctl("create %s mode gre local %s remote 198.18.9.%d %s %s" % (
-                    name, lab.outer(number, "4", 1), number,
-                    lab.inner_words(number, "4", 1), transport))
+                # Of its own the MTU of each would follow that of the other one,
+                # down to the floor.
+                self.daemon.ctl(
+                    "create %s mode gre local %s remote 198.18.9.%d mtu 1400 %s %s" % (
+                        name, lab.outer(number, "4", 1), number,
+                        lab.inner_words(number, "4", 1), transport))
             self.space.ip("route add 198.18.9.1 dev two")
             self.space.ip("route add 198.18.9.2 dev one")
             inner = packets.ipv4(lab.inner(1, "4", 1), lab.inner(1, "4", 2), 253, b"x" * 980)
