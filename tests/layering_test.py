@@ -2,7 +2,7 @@
 and functions.
 
 Floors, lowest first; an include never points up:
-  1 encap, tunnel/base, proto    2 sync, tun, underlay, netlink    3 stats
+  1 encap, tunnel/base, proto    2 sync, tun, underlay, netlink, bpf    3 stats
   4 endpoint    5 path, events    6 rewire    7 the manager    8 ctl
 """
 
@@ -17,7 +17,7 @@ from tests.lib import runner, source_tree
 
 FLOORS = {
     "encap": 1, "tunnel/base": 1, "proto": 1,
-    "tunnel/sync": 2, "tunnel/tun": 2, "tunnel/underlay": 2, "tunnel/netlink": 2,
+    "tunnel/sync": 2, "tunnel/tun": 2, "tunnel/underlay": 2, "tunnel/netlink": 2, "tunnel/bpf": 2,
     "tunnel/stats": 3, "tunnel/endpoint": 4, "tunnel/path": 5, "tunnel/events": 5,
     "tunnel/rewire": 6, "tunnel": 7, "ctl": 8,
 }

@@ -1,0 +1,215 @@
+// tunneld_decap: the ingress of an underlay device.
+
+#ifndef TUNNEL_BPF_DECAP_BPF_H_
+#define TUNNEL_BPF_DECAP_BPF_H_
+
+#include "tunnel/bpf/maps.bpf.h"
+
+// The outer headers of a received packet.
+struct outer {
+  struct fp_input_key key;
+  __u8 tos;
+  __u8 inner_family;  // 4 or 6; 0 until GRE has told
+  __u32 len;          // bytes in front of the inner packet, without the link's
+};
+
+static __always_inline int read_outer_v4(struct __sk_buff* skb,
+                                         struct outer* o) {
+  struct iphdr ip;
+  if (bpf_skb_load_bytes(skb, kLinkLen, &ip, sizeof(ip))) return 0;
+  if (ip.version != 4 || ip.ihl != 5 ||
+      (ip.frag_off & bpf_htons(0x3fff)) != 0 ||
+      bpf_ntohs(ip.tot_len) + kLinkLen != skb->len ||
+      ip_checksum((__u16*)&ip) != 0) {
+    return 0;
+  }
+  o->key.family = 4;
+  o->key.protocol = ip.protocol;
+  o->key.remote[0] = ip.saddr;
+  o->key.local[0] = ip.daddr;
+  o->tos = ip.tos;
+  o->len = sizeof(ip);
+  return 1;
+}
+
+static __always_inline int read_outer_v6(struct __sk_buff* skb,
+                                         struct outer* o) {
+  struct ipv6hdr ip;
+  if (bpf_skb_load_bytes(skb, kLinkLen, &ip, sizeof(ip))) return 0;
+  if (ip.version != 6 ||
+      bpf_ntohs(ip.payload_len) + sizeof(ip) + kLinkLen != skb->len) {
+    return 0;
+  }
+  o->key.family = 6;
+  o->key.protocol = ip.nexthdr;
+  __builtin_memcpy(o->key.remote, &ip.saddr, sizeof(o->key.remote));
+  __builtin_memcpy(o->key.local, &ip.daddr, sizeof(o->key.local));
+  o->tos = ip.priority << 4 | ip.flow_lbl[0] >> 4;
+  o->len = sizeof(ip);
+  return 1;
+}
+
+static __always_inline int read_gre(struct __sk_buff* skb, struct outer* o) {
+  __be16 gre[2];
+  if (bpf_skb_load_bytes(skb, kLinkLen + o->len, gre, sizeof(gre))) return 0;
+  __u16 flags = bpf_ntohs(gre[0]);
+  if ((flags & ~GRE_KEY) != 0) return 0;
+  o->len += sizeof(gre);
+  if (gre[1] == bpf_htons(ETH_P_IP)) o->inner_family = 4;
+  if (gre[1] == bpf_htons(ETH_P_IPV6)) o->inner_family = 6;
+  if (flags == 0) return 1;
+  if (bpf_skb_load_bytes(skb, kLinkLen + o->len, &o->key.key, 4)) return 0;
+  o->key.has_key = 1;
+  o->len += 4;
+  return 1;
+}
+
+static __always_inline int read_outer(struct __sk_buff* skb, struct outer* o) {
+  if (skb->protocol == bpf_htons(ETH_P_IP)) {
+    if (!read_outer_v4(skb, o)) return 0;
+  } else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+    if (!read_outer_v6(skb, o)) return 0;
+  } else {
+    return 0;
+  }
+  if (o->key.protocol == kGre) {
+    if (!read_gre(skb, o)) return 0;
+  } else if (o->key.protocol == kIpip) {
+    o->inner_family = 4;
+  } else if (o->key.protocol == kIpv6) {
+    o->inner_family = 6;
+  }
+  return o->inner_family != 0;
+}
+
+// Leads a recycled element here?
+static __always_inline int is_for(const struct fp_slot* slot,
+                                  const struct outer* o) {
+  const struct fp_input_key* key = &o->key;
+  if (slot->family != key->family || slot->bound != key->ifindex ||
+      slot->is_gre != (key->protocol == kGre) ||
+      slot->has_input_key != key->has_key || slot->input_key != key->key ||
+      !(slot->carries & (o->inner_family == 6 ? kFpCarriesV6 : kFpCarriesV4))) {
+    return 0;
+  }
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    if (slot->remote[i] != key->remote[i] || slot->local[i] != key->local[i])
+      return 0;
+  }
+  return 1;
+}
+
+// A tunnel that is bound to the device comes before one that is not.
+static __always_inline struct fp_slot* find(struct __sk_buff* skb,
+                                            struct outer* o) {
+  o->key.ifindex = skb->ifindex;
+  __u32* number = bpf_map_lookup_elem(&fp_inputs, &o->key);
+  if (!number) {
+    o->key.ifindex = 0;
+    number = bpf_map_lookup_elem(&fp_inputs, &o->key);
+    if (!number) return 0;
+  }
+  __u32 index = *number;
+  struct fp_slot* slot = bpf_map_lookup_elem(&fp_slots, &index);
+  return slot && is_for(slot, o) ? slot : 0;
+}
+
+// RFC 6040 4.2; -1: illegal.
+static __always_inline int ecn_in(__u32 inner, __u32 outer) {
+  if (outer == 3) return inner == 0 ? -1 : 3;
+  return inner == 2 && outer == 1 ? 1 : (int)inner;
+}
+
+// Reads the inner header at `offset`. False: for the user path. `head` gets its
+// first two bytes, `ecn` the field that it is to have.
+static __always_inline int judge_inner_v4(struct __sk_buff* skb, __u32 offset,
+                                          __u8 outer_tos, __u8* head,
+                                          int* ecn) {
+  struct iphdr ip;
+  if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip))) return 0;
+  __u8 first = bpf_ntohl(ip.saddr) >> 24;
+  if (ip.version != 4 || ip.ihl < 5 ||
+      bpf_ntohs(ip.tot_len) + offset != skb->len || ip.ttl == 0 || first == 0 ||
+      first == 127 || first >= 224) {
+    return 0;
+  }
+  head[0] = 0x40 | ip.ihl;
+  head[1] = ip.tos;
+  *ecn = ecn_in(ip.tos & 3, outer_tos & 3);
+  return *ecn >= 0;
+}
+
+static __always_inline int judge_inner_v6(struct __sk_buff* skb, __u32 offset,
+                                          __u8 outer_tos, __u8* head,
+                                          int* ecn) {
+  struct ipv6hdr ip;
+  if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip))) return 0;
+  __u8 first = ip.saddr.s6_addr[0];
+  // Below ::/8 are the addresses that RFC 4213 3.6 refuses, and those that the
+  // user path tells from them.
+  if (ip.version != 6 ||
+      bpf_ntohs(ip.payload_len) + sizeof(ip) + offset != skb->len ||
+      first == 0 || first == 0xff) {
+    return 0;
+  }
+  head[0] = 0x60 | ip.priority;
+  head[1] = ip.flow_lbl[0];
+  *ecn = ecn_in(ip.flow_lbl[0] >> 4 & 3, outer_tos & 3);
+  return *ecn >= 0;
+}
+
+// The ECN field of the inner header, which is behind the link header now.
+static __always_inline long set_ecn(struct __sk_buff* skb, int v4, __u8* head,
+                                    int ecn) {
+  __u8 before = head[1];
+  if (!v4) {
+    head[1] = (before & ~0x30) | ecn << 4;
+    return head[1] == before ? 0
+                             : bpf_skb_store_bytes(skb, kLinkLen + 1, &head[1],
+                                                   1, BPF_F_RECOMPUTE_CSUM);
+  }
+  head[1] = (before & ~3) | ecn;
+  if (head[1] == before) return 0;
+  __be16 from = bpf_htons(head[0] << 8 | before);
+  __be16 to = bpf_htons(head[0] << 8 | head[1]);
+  long failed = bpf_l3_csum_replace(skb, kLinkLen + 10, from, to, 2);
+  return failed ? failed
+                : bpf_skb_store_bytes(skb, kLinkLen + 1, &head[1], 1, 0);
+}
+
+SEC("tc")
+int tunneld_decap(struct __sk_buff* skb) {
+  struct outer o = {};
+  if (skb->pkt_type != 0 || skb->vlan_present || !read_outer(skb, &o))
+    return TC_ACT_UNSPEC;
+  struct fp_slot* slot = find(skb, &o);
+  if (!slot) return TC_ACT_UNSPEC;
+  __u32 tunnel = slot->tunnel, device = slot->device;
+  struct fp_counter_block* count = bpf_map_lookup_elem(&fp_counters, &tunnel);
+  if (!count) return TC_ACT_UNSPEC;
+
+  int v4 = o.inner_family == 4, ecn = 0;
+  __u8 head[2] = {};
+  __u32 offset = kLinkLen + o.len, inner_len = skb->len - offset;
+  if (!(v4 ? judge_inner_v4(skb, offset, o.tos, head, &ecn)
+           : judge_inner_v6(skb, offset, o.tos, head, &ecn))) {
+    return TC_ACT_UNSPEC;
+  }
+  __u32 segments = skb->gso_segs > 1 ? skb->gso_segs : 1;
+  __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | (v4 ? BPF_F_ADJ_ROOM_DECAP_L3_IPV4
+                                               : BPF_F_ADJ_ROOM_DECAP_L3_IPV6);
+  if (bpf_skb_adjust_room(skb, -(__s32)o.len, BPF_ADJ_ROOM_MAC, flags))
+    return TC_ACT_UNSPEC;
+  if (set_ecn(skb, v4, head, ecn)) {
+    count->inner_write_errors += segments;
+    return TC_ACT_SHOT;
+  }
+  count->receive_packets += segments;
+  count->receive_bytes += inner_len;
+  count->last_receive_ns = bpf_ktime_get_coarse_ns();
+  skb->mark = 0;
+  return bpf_redirect(device, BPF_F_INGRESS);
+}
+
+#endif  // TUNNEL_BPF_DECAP_BPF_H_

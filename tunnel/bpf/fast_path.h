@@ -1,0 +1,95 @@
+// FastPath: packets of a tunnel that the kernel carries by itself, below the
+// TUN device. What it does not carry, or not yet, goes the user path.
+//
+// It mirrors the steps of a rewire. A tunnel has a FastTunnel for as long as
+// its device lives, each variant a FastEntry: prepared while the change can
+// still fail, entered by SetOutput() and SetInput(), which can not fail and
+// leave the packets to the user path where the kernel refuses. All calls but
+// Wait() and Read() need the configuration lock.
+
+#ifndef TUNNEL_BPF_FAST_PATH_H_
+#define TUNNEL_BPF_FAST_PATH_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "encap/address.h"
+#include "encap/encap_config.h"
+
+namespace tunnel {
+
+// What the kernel needs to know of one variant.
+struct FastRecord {
+  encap::EncapConfig config;      // with the outer source in force
+  uint32_t underlay_ifindex = 0;  // that packets are sent by
+  uint32_t bound_ifindex = 0;     // of the underlay device; 0: any
+  uint32_t fwmark = 0;
+  uint32_t path_mtu = 0;  // largest outer packet, bytes
+};
+
+// What a received packet is looked up by; as the key of an endpoint.
+struct FastInputKey {
+  encap::AddressPair addresses;
+  std::optional<uint32_t> key;
+  uint32_t ifindex = 0;
+  uint8_t protocol = 0;
+};
+
+// Sums over the CPUs. Packets and bytes are inner ones.
+struct FastCounters {
+  uint64_t transmit_packets = 0, transmit_bytes = 0;
+  uint64_t receive_packets = 0, receive_bytes = 0;
+  uint64_t send_errors = 0;         // packets lost on their way out
+  uint64_t inner_write_errors = 0;  // packets lost on their way in
+  uint64_t transmit_passed = 0;     // packets left to the user path
+  uint64_t last_receive_ns = 0;     // CLOCK_MONOTONIC_COARSE; 0: none
+};
+
+// The record of a variant in the kernel. Must be out of SetOutput() and
+// SetInput() when it is destroyed; the kernel may still use it then.
+class FastEntry {
+ public:
+  virtual ~FastEntry() = default;
+};
+
+// A device under whose queues packets are encapsulated.
+class FastTunnel {
+ public:
+  virtual ~FastTunnel() = default;
+  // `record` must be eligible (eligibility.h). Errors: KERNEL_FEATURE_MISSING
+  // with what the kernel refused; TUNNEL_LIMIT.
+  virtual absl::StatusOr<std::unique_ptr<FastEntry>> Prepare(
+      const FastRecord& record) = 0;
+  // Packets that the kernel sends through the device are encapsulated by
+  // `entry`; nullptr: they go to the device's queues. Programs that have begun
+  // may still use what was there before; Wait() tells when they have ended.
+  virtual void SetOutput(const FastEntry* entry) = 0;
+  virtual FastCounters Read() const = 0;
+};
+
+class FastPath {
+ public:
+  virtual ~FastPath() = default;
+  // OK, or why nothing can be carried: MISSING_CAPABILITY,
+  // KERNEL_FEATURE_MISSING.
+  virtual absl::Status Usable() = 0;
+  // Of the device `ifindex`, which is a TUN device. Errors: those of Usable();
+  // KERNEL_FEATURE_MISSING, TUNNEL_LIMIT.
+  virtual absl::StatusOr<std::unique_ptr<FastTunnel>> Open(
+      uint32_t ifindex) = 0;
+  // Packets with this key are decapsulated by `entry`, an entry of any tunnel;
+  // nullptr: they go the user path.
+  virtual void SetInput(const FastInputKey& key, const FastEntry* entry) = 0;
+  // Packets to this port may be those of a tunnel in UDP.
+  virtual void SetUdpPort(uint16_t port, bool used) = 0;
+  // When it returns, no program uses what SetOutput() and SetInput() replaced
+  // before the call. Returns at once where they have replaced nothing.
+  virtual void Wait() = 0;
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_BPF_FAST_PATH_H_

@@ -1,0 +1,69 @@
+// What the programs of fast_path.bpf.c and the control side share: the layout
+// of the maps. C, since clang compiles it for BPF as well.
+//
+// Addresses, keys and ports are as on the wire. All else is of the host's byte
+// order. Keys of maps are compared byte by byte: unused bytes are zero.
+
+#ifndef TUNNEL_BPF_FAST_PATH_ABI_H_
+#define TUNNEL_BPF_FAST_PATH_ABI_H_
+
+#include <linux/types.h>
+
+enum {
+  kFpMaxTunnels = 8192,  // ids of tunnels; 0 is none
+  kFpMaxSlots = 16384,   // 0 is none
+  kFpMaxInputs = 32768,
+};
+
+// What a received packet is looked up by. `ifindex` is that of the underlay
+// device that the tunnel is bound to, 0 for any.
+struct fp_input_key {
+  __u8 family;    // 4 or 6
+  __u8 protocol;  // 4, 41 or 47
+  __u8 has_key;   // GRE key present
+  __u8 zero;
+  __u32 ifindex;
+  __u32 key;
+  __u32 remote[4];  // outer source; IPv4 in the first word
+  __u32 local[4];   // outer destination
+};
+
+enum { kFpCarriesV4 = 1, kFpCarriesV6 = 2 };
+enum { kFpDfOff = 0, kFpDfOn = 1, kFpDfInherit = 2 };
+
+// One outer configuration of a tunnel. Written while no program can reach it,
+// never changed while one can; it names the device and the input keys that lead
+// to it, so that a program which got here by a recycled element notices.
+struct fp_slot {
+  __u32 tunnel;    // id: index of the counters
+  __u32 device;    // ifindex of the tunnel
+  __u32 underlay;  // ifindex that packets are sent by
+  __u32 mark;      // fwmark of what is sent
+  __u32 path_mtu;  // largest outer packet, bytes; larger ones are the user
+                   // path's
+  __u32 bound;     // as fp_input_key.ifindex
+  __u8 family;     // of the outer header: 4 or 6
+  __u8 is_gre;
+  __u8 carries;                // kFpCarries*
+  __u8 df;                     // kFpDf*
+  __u8 tos_copied, tos_fixed;  // outer = (inner & copied) | fixed
+  __u8 ttl_copied, ttl_fixed;
+  __u8 has_output_key, has_input_key;
+  __u8 zero[2];
+  __u32 output_key, input_key;
+  __u32 remote[4], local[4];
+};
+
+// One tunnel on one CPU. Packets and bytes are inner ones, of a super-packet
+// those of its segments.
+struct fp_counter_block {
+  __u64 transmit_packets, transmit_bytes;
+  __u64 receive_packets, receive_bytes;
+  __u64 last_receive_ns;     // CLOCK_MONOTONIC_COARSE; 0: none
+  __u64 send_errors;         // packets lost on their way out
+  __u64 inner_write_errors;  // packets lost on their way in
+  __u64 transmit_passed;     // packets left to the user path
+  __u64 next_ipv4_id;
+};
+
+#endif  // TUNNEL_BPF_FAST_PATH_ABI_H_

@@ -1,0 +1,62 @@
+// KernelObject: the programs and maps of the fast path, loaded into the kernel.
+
+#ifndef TUNNEL_BPF_KERNEL_OBJECT_H_
+#define TUNNEL_BPF_KERNEL_OBJECT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "tunnel/bpf/fast_path_abi.h"
+
+struct bpf_object;
+
+namespace tunnel {
+
+class KernelObject {
+ public:
+  // Errors: MISSING_CAPABILITY (metadata "capability"),
+  // KERNEL_FEATURE_MISSING with the kernel's words.
+  static absl::StatusOr<std::unique_ptr<KernelObject>> Load();
+  ~KernelObject();
+  KernelObject(const KernelObject&) = delete;
+  KernelObject& operator=(const KernelObject&) = delete;
+
+  int encap_program() const { return encap_; }
+  int decap_program() const { return decap_; }
+
+  // Each returns 0 or an errno.
+  int SetOutput(uint32_t device, uint32_t slot) const;
+  int RemoveOutput(uint32_t device) const;
+  int SetInput(const fp_input_key& key, uint32_t slot) const;
+  int RemoveInput(const fp_input_key& key) const;
+  int WriteSlot(uint32_t slot, const fp_slot& record) const;
+  int ClearCounters(uint32_t tunnel) const;
+  int SetUdpPort(uint16_t port, bool used) const;
+
+  // Sums over the CPUs, `last_receive_ns` the latest.
+  fp_counter_block ReadCounters(uint32_t tunnel) const;
+
+  // Returns when every program that had begun has ended. 5 to 40 ms; sleeps.
+  void WaitForPrograms() const;
+
+ private:
+  KernelObject() = default;
+
+  struct Close {
+    void operator()(bpf_object* object) const;
+  };
+  absl::Status Find();
+
+  std::unique_ptr<bpf_object, Close> object_;
+  size_t cpus_ = 1;  // possible ones
+  int encap_ = -1, decap_ = -1;
+  int outputs_ = -1, inputs_ = -1, slots_ = -1, counters_ = -1;
+  int udp_ports_ = -1, grace_ = -1, grace_inner_ = -1;
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_BPF_KERNEL_OBJECT_H_

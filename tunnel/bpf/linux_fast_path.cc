@@ -1,0 +1,202 @@
+#include "tunnel/bpf/linux_fast_path.h"
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "tunnel/base/error.h"
+#include "tunnel/base/log.h"
+#include "tunnel/base/status_macros.h"
+#include "tunnel/bpf/eligibility.h"
+
+namespace tunnel {
+namespace {
+
+absl::Status Full(const char* what) {
+  return MakeError(Reason::kTunnelLimit,
+                   absl::StrCat("the fast path has no ", what, " left"));
+}
+
+absl::Status Refused(const char* what, int error) {
+  return MakeError(Reason::kKernelFeatureMissing,
+                   absl::StrCat(what, ": ", std::strerror(error)));
+}
+
+void LogIfRefused(int error, const char* what) {
+  if (error == 0) return;
+  LogError(what, {{"cause", std::strerror(error)}});
+}
+
+}  // namespace
+
+class LinuxFastPath::Entry : public FastEntry {
+ public:
+  Entry(LinuxFastPath& path, uint32_t slot,
+        std::shared_ptr<Attachment> underlay)
+      : path_(path), slot_(slot), underlay_(std::move(underlay)) {}
+  ~Entry() override { path_.slots_.GiveBack(slot_); }
+  uint32_t slot() const { return slot_; }
+
+ private:
+  LinuxFastPath& path_;
+  const uint32_t slot_;
+  const std::shared_ptr<Attachment> underlay_;
+};
+
+class LinuxFastPath::Tunnel : public FastTunnel {
+ public:
+  Tunnel(LinuxFastPath& path, uint32_t id, uint32_t device,
+         Attachment attachment)
+      : path_(path),
+        id_(id),
+        device_(device),
+        attachment_(std::move(attachment)) {}
+  ~Tunnel() override {
+    SetOutput(nullptr);
+    path_.tunnels_.GiveBack(id_);
+  }
+
+  absl::StatusOr<std::unique_ptr<FastEntry>> Prepare(
+      const FastRecord& record) override {
+    return path_.Prepare(id_, device_, record);
+  }
+
+  void SetOutput(const FastEntry* entry) override {
+    const KernelObject& object = *path_.object_;
+    if (entry != nullptr) {
+      path_.replaced_ = true;
+      const uint32_t slot = static_cast<const Entry*>(entry)->slot();
+      const int error = object.SetOutput(device_, slot);
+      if (error == 0) return;
+      LogIfRefused(error, "a tunnel can not take the fast path out");
+    }
+    if (object.RemoveOutput(device_) == 0) path_.replaced_ = true;
+  }
+
+  FastCounters Read() const override {
+    const fp_counter_block sum = path_.object_->ReadCounters(id_);
+    return {.transmit_packets = sum.transmit_packets,
+            .transmit_bytes = sum.transmit_bytes,
+            .receive_packets = sum.receive_packets,
+            .receive_bytes = sum.receive_bytes,
+            .send_errors = sum.send_errors,
+            .inner_write_errors = sum.inner_write_errors,
+            .transmit_passed = sum.transmit_passed,
+            .last_receive_ns = sum.last_receive_ns};
+  }
+
+ private:
+  LinuxFastPath& path_;
+  const uint32_t id_;
+  const uint32_t device_;
+  const Attachment attachment_;
+};
+
+std::optional<uint32_t> LinuxFastPath::Numbers::Take() {
+  if (!free_.empty()) {
+    const uint32_t number = free_.back();
+    free_.pop_back();
+    return number;
+  }
+  if (next_ == end_) return std::nullopt;
+  return next_++;
+}
+
+void LinuxFastPath::Numbers::Settle() {
+  free_.insert(free_.end(), waiting_.begin(), waiting_.end());
+  waiting_.clear();
+}
+
+absl::Status LinuxFastPath::Usable() {
+  if (usable_.has_value()) return *usable_;
+  absl::StatusOr<std::unique_ptr<KernelObject>> loaded = KernelObject::Load();
+  usable_ = loaded.status();
+  if (!loaded.ok()) return *usable_;
+  object_ = *std::move(loaded);
+  if (const int left = SweepFilters(); left != 0) {
+    LogInfo("filters of a daemon before have been removed",
+            {{"filters", absl::StrCat(left)}});
+  }
+  return *usable_;
+}
+
+absl::StatusOr<std::unique_ptr<FastTunnel>> LinuxFastPath::Open(
+    uint32_t ifindex) {
+  RETURN_IF_ERROR(Usable());
+  const std::optional<uint32_t> id = Take(tunnels_);
+  if (!id.has_value()) return Full("tunnel");
+  absl::StatusOr<Attachment> attachment = Attachment::Make(
+      object_->encap_program(), ifindex, Attachment::Hook::kEgress, via_);
+  int error = 0;
+  if (attachment.ok()) error = object_->ClearCounters(*id);
+  if (!attachment.ok() || error != 0) {
+    tunnels_.GiveBack(*id);
+    return attachment.ok() ? Refused("counters of the fast path", error)
+                           : attachment.status();
+  }
+  return std::make_unique<Tunnel>(*this, *id, ifindex, *std::move(attachment));
+}
+
+absl::StatusOr<std::shared_ptr<Attachment>> LinuxFastPath::AttachUnderlay(
+    uint32_t ifindex) {
+  std::weak_ptr<Attachment>& known = underlays_[ifindex];
+  if (std::shared_ptr<Attachment> there = known.lock()) return there;
+  ASSIGN_OR_RETURN(Attachment made,
+                   Attachment::Make(object_->decap_program(), ifindex,
+                                    Attachment::Hook::kIngress, via_));
+  auto shared = std::make_shared<Attachment>(std::move(made));
+  known = shared;
+  return shared;
+}
+
+absl::StatusOr<std::unique_ptr<FastEntry>> LinuxFastPath::Prepare(
+    uint32_t tunnel, uint32_t device, const FastRecord& record) {
+  ASSIGN_OR_RETURN(std::shared_ptr<Attachment> underlay,
+                   AttachUnderlay(record.underlay_ifindex));
+  const std::optional<uint32_t> slot = Take(slots_);
+  if (!slot.has_value()) return Full("slot");
+  auto entry = std::make_unique<Entry>(*this, *slot, std::move(underlay));
+  const int error = object_->WriteSlot(*slot, SlotFor(tunnel, device, record));
+  if (error != 0) return Refused("a record of the fast path", error);
+  return entry;
+}
+
+void LinuxFastPath::SetInput(const FastInputKey& key, const FastEntry* entry) {
+  if (object_ == nullptr) return;
+  const fp_input_key raw = InputKeyFor(key);
+  if (entry != nullptr) {
+    replaced_ = true;
+    const int error =
+        object_->SetInput(raw, static_cast<const Entry*>(entry)->slot());
+    if (error == 0) return;
+    LogIfRefused(error, "a tunnel can not take the fast path in");
+  }
+  if (object_->RemoveInput(raw) == 0) replaced_ = true;
+}
+
+void LinuxFastPath::SetUdpPort(uint16_t port, bool used) {
+  if (object_ == nullptr) return;
+  LogIfRefused(object_->SetUdpPort(port, used),
+               "a port of a tunnel in UDP is not known to the fast path");
+}
+
+std::optional<uint32_t> LinuxFastPath::Take(Numbers& numbers) {
+  std::optional<uint32_t> number = numbers.Take();
+  if (number.has_value() || !numbers.any_waiting()) return number;
+  WaitForPrograms();
+  return numbers.Take();
+}
+
+void LinuxFastPath::Wait() {
+  if (replaced_) WaitForPrograms();
+}
+
+void LinuxFastPath::WaitForPrograms() {
+  object_->WaitForPrograms();
+  replaced_ = false;
+  slots_.Settle();
+  tunnels_.Settle();
+}
+
+}  // namespace tunnel

@@ -1,0 +1,78 @@
+// LinuxFastPath: FastPath by the programs of fast_path.bpf.c at the traffic
+// control hooks of TUN and underlay devices.
+//
+// The programs are loaded when they are first needed. A hash leads from a
+// device or an input key to a slot number, the slot holds an immutable record:
+// a change writes a free slot and then the number, so a program sees one whole
+// configuration. A slot that is given up is written again only after all
+// programs that may read it have ended.
+
+#ifndef TUNNEL_BPF_LINUX_FAST_PATH_H_
+#define TUNNEL_BPF_LINUX_FAST_PATH_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "tunnel/bpf/attachment.h"
+#include "tunnel/bpf/fast_path.h"
+#include "tunnel/bpf/kernel_object.h"
+
+namespace tunnel {
+
+class LinuxFastPath : public FastPath {
+ public:
+  explicit LinuxFastPath(Attachment::Via via = Attachment::Via::kBest)
+      : via_(via) {}
+  // No tunnel of it may be left.
+  ~LinuxFastPath() override = default;
+
+  absl::Status Usable() override;
+  absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex) override;
+  void SetInput(const FastInputKey& key, const FastEntry* entry) override;
+  void SetUdpPort(uint16_t port, bool used) override;
+  void Wait() override;
+
+ private:
+  class Entry;
+  class Tunnel;
+
+  // Numbers from 1 up to a limit. One that was given back is given out again
+  // only after Settle().
+  class Numbers {
+   public:
+    explicit Numbers(uint32_t end) : end_(end) {}
+    std::optional<uint32_t> Take();
+    void GiveBack(uint32_t number) { waiting_.push_back(number); }
+    bool any_waiting() const { return !waiting_.empty(); }
+    void Settle();
+
+   private:
+    const uint32_t end_;
+    uint32_t next_ = 1;
+    std::vector<uint32_t> free_, waiting_;
+  };
+
+  void WaitForPrograms();
+  // After a wait, if there is none without one.
+  std::optional<uint32_t> Take(Numbers& numbers);
+  absl::StatusOr<std::shared_ptr<Attachment>> AttachUnderlay(uint32_t ifindex);
+  absl::StatusOr<std::unique_ptr<FastEntry>> Prepare(uint32_t tunnel,
+                                                     uint32_t device,
+                                                     const FastRecord& record);
+
+  const Attachment::Via via_;
+  std::unique_ptr<KernelObject> object_;
+  std::optional<absl::Status> usable_;  // once it has been tried
+  std::map<uint32_t, std::weak_ptr<Attachment>> underlays_;  // by ifindex
+  Numbers slots_{kFpMaxSlots}, tunnels_{kFpMaxTunnels};
+  bool replaced_ = false;  // something, since the last wait
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_BPF_LINUX_FAST_PATH_H_

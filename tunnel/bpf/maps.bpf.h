@@ -1,0 +1,85 @@
+// The maps of the fast path, and what its two programs have in common.
+
+#ifndef TUNNEL_BPF_MAPS_BPF_H_
+#define TUNNEL_BPF_MAPS_BPF_H_
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+
+#include "tunnel/bpf/fast_path_abi.h"
+
+// Linux 6.3; older headers do not have them.
+#ifndef BPF_F_ADJ_ROOM_DECAP_L3_IPV4
+#define BPF_F_ADJ_ROOM_DECAP_L3_IPV4 (1ULL << 7)
+#define BPF_F_ADJ_ROOM_DECAP_L3_IPV6 (1ULL << 8)
+#endif
+
+enum { kIpip = 4, kTcp = 6, kUdp = 17, kIpv6 = 41, kGre = 47, kLinkLen = 14 };
+
+#define GRE_KEY 0x2000
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, kFpMaxTunnels);
+  __type(key, __u32);
+  __type(value, __u32);
+} fp_outputs SEC(".maps");  // ifindex of a tunnel -> slot
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, kFpMaxInputs);
+  __type(key, struct fp_input_key);
+  __type(value, __u32);
+} fp_inputs SEC(".maps");  // -> slot
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, kFpMaxSlots);
+  __type(key, __u32);
+  __type(value, struct fp_slot);
+} fp_slots SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, kFpMaxTunnels);
+  __type(key, __u32);
+  __type(value, struct fp_counter_block);
+} fp_counters SEC(".maps");  // by id of a tunnel
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 65536 / 64);
+  __type(key, __u32);
+  __type(value, __u64);
+} fp_udp_ports SEC(".maps");  // a bit for each port that a tunnel in UDP uses
+
+// Whoever replaces its element waits until all programs have ended that run.
+struct fp_grace_inner {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u32);
+} fp_grace_inner SEC(".maps");
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __array(values, struct fp_grace_inner);
+} fp_grace SEC(".maps") = {.values = {&fp_grace_inner}};
+
+// The header checksum; 0 for a header that has a right one.
+static __always_inline __u16 ip_checksum(const __u16* words) {
+  __u32 sum = 0;
+#pragma unroll
+  for (int i = 0; i < 10; i++) sum += words[i];
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return ~sum;
+}
+
+#endif  // TUNNEL_BPF_MAPS_BPF_H_
