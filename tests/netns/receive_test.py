@@ -109,6 +109,31 @@ class RealSegments(unittest.TestCase):
         pair.close()
 
 
+class Lists(unittest.TestCase):
+    """b forwards what comes by the tunnel to a third host. Its link merges packets
+    into lists, which have no partial checksum, where no socket of b wants them."""
+
+    def test_lists_are_forwarded_intact(self):
+        pair = lab.Pair(1, offload=True)
+        host = namespace.Namespace("c")
+        namespace.connect(host, "eth0", pair.b.space, "lan", offload=True)
+        host.ip("addr add 10.5.0.2/24 dev eth0")
+        host.ip("route add default via 10.5.0.1")
+        pair.b.space.ip("addr add 10.5.0.1/24 dev lan")
+        pair.b.space.sysctl("net/ipv4/ip_forward", 1)
+        pair.create("t", 1, "gre")
+        pair.a.space.ip("route add 10.5.0.0/24 dev t")
+        for lists in ("on", "off"):
+            pair.b.space.run(["ethtool", "-K", lab.LINK, "gro", "on",
+                              "rx-gro-list", lists])
+            traffic.tcp_transfer(pair.a.space, host, "10.5.0.2", TRANSFER)
+            traffic.tcp_transfer(host, pair.a.space, lab.inner(1, "4", 1), TRANSFER)
+        for space in (host, pair.a.space):
+            self.assertEqual(space.snmp("Tcp", "InCsumErrors"), 0)
+        self.assertEqual(pair.b.daemon.stats("t")["drops"], {})
+        pair.close()
+
+
 class Raw(unittest.TestCase):
     """Packets made by hand towards a."""
 
