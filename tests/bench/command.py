@@ -116,10 +116,11 @@ def measure(options):
     """Runs all that was asked for: (Results, meta)."""
     failed = _prepare(options)
     classes, sections = session.selected(options.only)
-    chosen = choose_plan(options, len(classes))
-    cost = chosen.cost(len(classes), options.modes)
+    count = len(session.expected(classes))
+    chosen = choose_plan(options, count)
+    cost = chosen.cost(count, options.modes)
     print("%d tunnels, %d rounds, TCP runs of %d s: about %s min" % (
-        len(classes), chosen.rounds, chosen.seconds, plan.minutes(cost)), flush=True)
+        count, chosen.rounds, chosen.seconds, plan.minutes(cost)), flush=True)
     meta = {"machine": machine.describe(), "settings": {
         "date": time.strftime("%Y-%m-%d"), "commit": _commit(), "seconds": chosen.seconds,
         "modes": options.modes, "cpus": options.cpus, "step_ms": chosen.step_ms,

@@ -85,6 +85,7 @@ def fit(budget, peers, modes, growth):
     steps = [Plan(1, 1, 1, 60, 200, (), False), Plan(1, 1, 1, 80, 300, some, True),
              Plan(2, 1, 1, 80, 300, some, True), Plan(2, 1, 1, 80, 300, many, True),
              Plan(MOST_ROUNDS, 1, 1, 80, 300, many, True),
+             Plan(MOST_ROUNDS, 2, 1, 80, 300, many, True),
              Plan(MOST_ROUNDS, MOST_ROUNDS, 1, 100, 300, many, True)]
     steps += [Plan(MOST_ROUNDS, MOST_ROUNDS, s, 150, 500, tuple(growth), True)
               for s in range(1, MOST_SECONDS + 1)]
