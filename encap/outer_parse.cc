@@ -153,9 +153,9 @@ bool IsTunnelPort(uint16_t port, const ParseOptions& options) noexcept {
          options.udp_ports.end();
 }
 
-// `info.protocol` becomes that of the payload.
-DropReason ParseUdp(const ParseOptions& options, Cursor& cursor,
-                    OuterInfo& info) noexcept {
+// The UDP header; `info.protocol` stays.
+DropReason ParseUdpHeader(const ParseOptions& options, Cursor& cursor,
+                          OuterInfo& info) noexcept {
   if (!options.any_udp_port && options.udp_ports.empty()) {
     return DropReason::kUnknownProtocol;
   }
@@ -171,21 +171,31 @@ DropReason ParseUdp(const ParseOptions& options, Cursor& cursor,
   info.udp_port = udp.destination_port();
   info.total_len = static_cast<uint32_t>(end);
   info.has_udp_checksum = udp.checksum() != Be16(0);
+  return DropReason::kNone;
+}
+
+uint8_t UdpPayloadProtocol(uint8_t first_byte) noexcept {
+  switch (first_byte >> 4) {
+    case 4:
+      return kProtoIpip;
+    case 6:
+      return kProtoIpv6;
+    default:
+      return kProtoGre;
+  }
+}
+
+// `info.protocol` becomes that of the payload.
+DropReason ParseUdp(const ParseOptions& options, Cursor& cursor,
+                    OuterInfo& info) noexcept {
+  const DropReason reason = ParseUdpHeader(options, cursor, info);
+  if (reason != DropReason::kNone) return reason;
   if (!info.has_udp_checksum && info.addresses.local.is_v6()) {
     return DropReason::kBadOuterChecksum;
   }
   const uint8_t* payload = cursor.Peek(1);
   if (payload == nullptr) return DropReason::kTruncated;
-  switch (*payload >> 4) {
-    case 4:
-      info.protocol = kProtoIpip;
-      break;
-    case 6:
-      info.protocol = kProtoIpv6;
-      break;
-    default:
-      info.protocol = kProtoGre;
-  }
+  info.protocol = UdpPayloadProtocol(*payload);
   return DropReason::kNone;
 }
 
@@ -262,10 +272,9 @@ inline bool ParsePlain(std::span<const uint8_t> packet, bool verify_checksum,
   return true;
 }
 
-// Any packet.
-[[gnu::noinline]] DropReason ParseAny(std::span<const uint8_t> packet,
-                                      const ParseOptions& options,
-                                      OuterInfo& info) noexcept {
+// The IP header of any packet, and its extension headers.
+DropReason ParseIp(std::span<const uint8_t> packet, const ParseOptions& options,
+                   Cursor& cursor, OuterInfo& info) noexcept {
   // Field by field: a value that is built and then copied stalls a hot path.
   info.udp_port = 0;
   info.has_udp_checksum = false;
@@ -274,7 +283,6 @@ inline bool ParsePlain(std::span<const uint8_t> packet, bool verify_checksum,
   info.key.reset();
   info.sequence.reset();
   if (packet.empty()) return DropReason::kTruncated;
-  Cursor cursor(packet);
   DropReason reason = DropReason::kBadIpHeader;
   switch (packet[0] >> 4) {
     case 4:
@@ -284,8 +292,17 @@ inline bool ParsePlain(std::span<const uint8_t> packet, bool verify_checksum,
       reason = ParseIpv6(cursor, info);
       break;
   }
-  if (reason != DropReason::kNone) return reason;
   info.ip_header_len = static_cast<uint16_t>(cursor.offset());
+  return reason;
+}
+
+// Any packet.
+[[gnu::noinline]] DropReason ParseAny(std::span<const uint8_t> packet,
+                                      const ParseOptions& options,
+                                      OuterInfo& info) noexcept {
+  Cursor cursor(packet);
+  DropReason reason = ParseIp(packet, options, cursor, info);
+  if (reason != DropReason::kNone) return reason;
   if (info.protocol == kProtoUdp) {
     reason = ParseUdp(options, cursor, info);
     if (reason != DropReason::kNone) return reason;
@@ -305,6 +322,31 @@ DropReason ParseOuter(std::span<const uint8_t> packet,
   return ParsePlain(packet, options.verify_header_checksum, info)
              ? DropReason::kNone
              : ParseAny(packet, options, info);
+}
+
+DropReason ParseOuterUdp(std::span<const uint8_t> packet,
+                         const ParseOptions& options,
+                         OuterInfo& info) noexcept {
+  Cursor cursor(packet);
+  DropReason reason = ParseIp(packet, options, cursor, info);
+  if (reason != DropReason::kNone) return reason;
+  if (info.protocol != kProtoUdp) return DropReason::kUnknownProtocol;
+  reason = ParseUdpHeader(options, cursor, info);
+  info.header_len = static_cast<uint16_t>(cursor.offset());
+  return reason;
+}
+
+DropReason ParseUdpPayload(std::span<const uint8_t> payload,
+                           OuterInfo& info) noexcept {
+  if (payload.empty()) return DropReason::kTruncated;
+  info.protocol = UdpPayloadProtocol(payload[0]);
+  info.total_len = static_cast<uint32_t>(info.header_len + payload.size());
+  info.has_udp_checksum = false;
+  if (info.protocol != kProtoGre) return DropReason::kNone;
+  Cursor cursor(payload);
+  const DropReason reason = ParseGre(cursor, info);
+  info.header_len = static_cast<uint16_t>(info.header_len + cursor.offset());
+  return reason;
 }
 
 }  // namespace encap

@@ -71,6 +71,19 @@ inline DropReason ParseOuter(std::span<const uint8_t> packet,
   return ParseOuter(packet, ParseOptions{verify_header_checksum}, info);
 }
 
+// The part of ParseOuter() up to and with a UDP header, for packets that have
+// been merged into one (merged_udp.h): `packet` is UDP to a tunnel port, its
+// checksum field is not looked at, and info.header_len ends with the UDP
+// header. Errors: as ParseOuter(); kUnknownProtocol where it is not UDP.
+DropReason ParseOuterUdp(std::span<const uint8_t> packet,
+                         const ParseOptions& options, OuterInfo& info) noexcept;
+
+// The rest of it, for one payload of that UDP header: `info`, as
+// ParseOuterUdp() has left it, becomes what ParseOuter() would say of the
+// packet with this payload alone, except that it has no UDP checksum.
+DropReason ParseUdpPayload(std::span<const uint8_t> payload,
+                           OuterInfo& info) noexcept;
+
 }  // namespace encap
 
 #endif  // ENCAP_OUTER_PARSE_H_

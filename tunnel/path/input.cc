@@ -3,6 +3,7 @@
 #include <span>
 
 #include "encap/drop_reason.h"
+#include "encap/merged_udp.h"
 #include "encap/mss_clamp.h"
 #include "encap/outer_parse.h"
 #include "tunnel/base/clock.h"
@@ -12,6 +13,15 @@
 namespace tunnel {
 
 using encap::DropReason;
+
+namespace {
+
+// Packet sockets see packets before the kernel's IP input has summed the
+// header.
+constexpr encap::ParseOptions kOptions{.verify_header_checksum = true,
+                                       .any_udp_port = true};
+
+}  // namespace
 
 void Input::Run(size_t index) noexcept {
   const ReadSection section(reader_);
@@ -43,11 +53,11 @@ bool Input::Reassemble(encap::PacketBuffer& packet) noexcept {
 
 void Input::Receive(IncomingPacket& incoming, const Batch& batch) noexcept {
   encap::PacketBuffer& packet = incoming.packet;
+  if (packet.hint().gso_type == encap::GsoType::kUdp &&
+      ReceiveMerged(incoming, batch)) {
+    return;
+  }
   encap::OuterInfo outer;
-  // Packet sockets see packets before the kernel's IP input has summed the
-  // header.
-  constexpr encap::ParseOptions kOptions{.verify_header_checksum = true,
-                                         .any_udp_port = true};
   DropReason why = encap::ParseOuter(packet.bytes(), kOptions, outer);
   if (why == DropReason::kReassemblyFailed) {
     if (!Reassemble(packet)) return;
@@ -59,7 +69,30 @@ void Input::Receive(IncomingPacket& incoming, const Batch& batch) noexcept {
     }
   }
   if (why != DropReason::kNone) return counters_.CountUnmatched(why);
-  const EndpointTable::Found found = table_.Find(outer, incoming.ifindex);
+  Match(outer, incoming.ifindex, packet, batch);
+}
+
+bool Input::ReceiveMerged(IncomingPacket& incoming,
+                          const Batch& batch) noexcept {
+  encap::MergedUdp merged;
+  if (!encap::MergedUdp::Start(incoming.packet, kOptions, merged)) return false;
+  while (!merged.done()) {
+    encap::PacketBuffer packet;
+    encap::OuterInfo outer;
+    const DropReason why = merged.Next(packet, outer);
+    if (why == DropReason::kNone) {
+      Match(outer, incoming.ifindex, packet,
+            {batch.now_ns, batch.last && merged.done()});
+    } else {
+      counters_.CountUnmatched(why);
+    }
+  }
+  return true;
+}
+
+void Input::Match(const encap::OuterInfo& outer, uint32_t ifindex,
+                  encap::PacketBuffer& packet, const Batch& batch) noexcept {
+  const EndpointTable::Found found = table_.Find(outer, ifindex);
   const Variant* variant = found.variant;
   if (variant == nullptr) {
     // A tunnel that is being changed, or detached, still loses its own packets.

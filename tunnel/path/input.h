@@ -47,6 +47,12 @@ class Input {
   };
 
   void Receive(IncomingPacket& incoming, const Batch& batch) noexcept;
+  // Outer UDP packets that were merged into one, each by itself; false when it
+  // is something else.
+  bool ReceiveMerged(IncomingPacket& incoming, const Batch& batch) noexcept;
+  // A packet that ParseOuter() takes.
+  void Match(const encap::OuterInfo& outer, uint32_t ifindex,
+             encap::PacketBuffer& packet, const Batch& batch) noexcept;
 
   // A packet of `variant`, outer headers and all.
   void Deliver(const Variant& variant, const encap::OuterInfo& outer,

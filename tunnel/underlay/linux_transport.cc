@@ -11,7 +11,7 @@
 #include "tunnel/base/unique_fd.h"
 #include "tunnel/underlay/error_receiver.h"
 #include "tunnel/underlay/packet_receiver.h"
-#include "tunnel/underlay/raw_sender.h"
+#include "tunnel/underlay/packet_sender.h"
 #include "tunnel/underlay/socket_options.h"
 #include "tunnel/underlay/tunnel_filter.h"
 
@@ -40,7 +40,7 @@ absl::Status AddGuards(int family, Guards& guards) {
 class LinuxTransport : public Transport {
  public:
   LinuxTransport(std::shared_ptr<const Guards> guards,
-                 std::unique_ptr<RawSender> sender,
+                 std::unique_ptr<PacketSender> sender,
                  std::vector<std::shared_ptr<PacketReceiver>> receivers,
                  std::vector<std::unique_ptr<ErrorReceiver>> errors)
       : guards_(std::move(guards)),
@@ -80,7 +80,7 @@ class LinuxTransport : public Transport {
 
  private:
   const std::shared_ptr<const Guards> guards_;
-  const std::unique_ptr<RawSender> sender_;
+  const std::unique_ptr<PacketSender> sender_;
   const std::vector<std::shared_ptr<PacketReceiver>> receivers_;
   const std::vector<std::unique_ptr<ErrorReceiver>> errors_;
 };
@@ -126,7 +126,7 @@ LinuxTransportFactory::Open(size_t workers) {
 
   std::vector<std::unique_ptr<Transport>> transports;
   for (size_t i = 0; i < workers; ++i) {
-    ASSIGN_OR_RETURN(std::unique_ptr<RawSender> sender, RawSender::Open());
+    ASSIGN_OR_RETURN(std::unique_ptr<PacketSender> sender, PacketSender::Open());
     Group receivers;
     receivers.push_back(std::move(v4[i]));
     if (has_v6) receivers.push_back(std::move(v6[i]));

@@ -12,6 +12,7 @@
 #include "encap/wire/ipv4.h"
 #include "encap/wire/ipv6.h"
 #include "tunnel/base/status_macros.h"
+#include "tunnel/underlay/control_message.h"
 #include "tunnel/underlay/socket_options.h"
 
 namespace tunnel {
@@ -85,22 +86,6 @@ struct RawSender::Batch {
   static size_t AddressV6(Slot& slot, msghdr& header,
                           const OutgoingPacket& packet) noexcept;
 };
-
-namespace {
-
-// Writes one control message at `at` and returns the bytes that it takes.
-template <typename T>
-size_t PutControl(uint8_t* at, int level, int type, const T& value) noexcept {
-  cmsghdr header{};
-  header.cmsg_level = level;
-  header.cmsg_type = type;
-  header.cmsg_len = CMSG_LEN(sizeof(T));
-  std::memcpy(at, &header, sizeof(header));
-  std::memcpy(at + CMSG_LEN(0), &value, sizeof(value));
-  return CMSG_SPACE(sizeof(T));
-}
-
-}  // namespace
 
 size_t RawSender::Batch::AddressV4(Slot& slot, msghdr& header,
                                    const OutgoingPacket& packet) noexcept {

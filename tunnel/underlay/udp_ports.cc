@@ -16,6 +16,9 @@ namespace tunnel {
 namespace {
 
 constexpr absl::string_view kSubject = "socket of the UDP port";
+constexpr int kUdpGro = 104;  // UDP_GRO of <linux/udp.h>
+constexpr int kOn = 1;
+constexpr int kOff = 0;
 
 absl::string_view FamilyName(encap::IpFamily family) {
   return family == encap::IpFamily::kV6 ? "IPv6" : "IPv4";
@@ -32,6 +35,19 @@ int BindAny(int fd, const UdpReceivePort& port) {
   any.sin_family = AF_INET;
   any.sin_port = htons(port.port);
   return bind(fd, reinterpret_cast<const sockaddr*>(&any), sizeof(any));
+}
+
+// The senders of this program may hold the port as a source port: they, and
+// programs of the same user that ask for it likewise, give way.
+int Bind(int fd, const UdpReceivePort& port) {
+  if (BindAny(fd, port) == 0) return 0;
+  if (errno != EADDRINUSE) return -1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &kOn, sizeof(kOn));
+  const int result = BindAny(fd, port);
+  const int error = errno;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &kOff, sizeof(kOff));
+  errno = error;
+  return result;
 }
 
 absl::Status BindError(int error_number, const UdpReceivePort& port) {
@@ -57,7 +73,9 @@ absl::StatusOr<UniqueFd> OpenGuard(const UdpReceivePort& port) {
   }
   // As for the other guards: a forged error teaches the kernel nothing.
   RETURN_IF_ERROR(IgnorePathMtu(fd.get(), v6 ? AF_INET6 : AF_INET));
-  if (BindAny(fd.get(), port) != 0) return BindError(errno, port);
+  if (Bind(fd.get(), port) != 0) return BindError(errno, port);
+  // The kernel merges the packets of one flow for a port that asks for it.
+  setsockopt(fd.get(), IPPROTO_UDP, kUdpGro, &kOn, sizeof(kOn));
   return fd;
 }
 
