@@ -1,10 +1,11 @@
-// LinuxTransportFactory: raw sockets to send, packet sockets to receive, and
-// the guard sockets that keep the kernel from answering with "protocol
-// unreachable".
+// LinuxTransportFactory: raw and UDP sockets to send, packet sockets to
+// receive, and the guard sockets that keep the kernel from answering with
+// "protocol unreachable".
 //
 // Descriptors: for each worker two raw and two packet sockets; six guards and
 // two ICMP sockets for all of them; half of that without IPv6. One more for
-// each UDP port and IP version.
+// each UDP port and IP version; up to 128 a worker for the source ports of
+// flows in UDP (udp_sockets.h).
 
 #ifndef TUNNEL_UNDERLAY_LINUX_TRANSPORT_H_
 #define TUNNEL_UNDERLAY_LINUX_TRANSPORT_H_
