@@ -92,7 +92,9 @@ class RealSegments(unittest.TestCase):
 
     def test_forwarded_tcp_is_intact(self):
         pair = lab.Pair(1, offload=True)
+        self.addCleanup(pair.close)
         host = namespace.Namespace("c")
+        self.addCleanup(host.delete)
         namespace.connect(host, "eth0", pair.a.space, "lan", offload=True)
         host.ip("addr add 10.5.0.2/24 dev eth0")
         host.ip("route add default via 10.5.0.1")
@@ -106,7 +108,6 @@ class RealSegments(unittest.TestCase):
             traffic.tcp_transfer(pair.b.space, host, "10.5.0.2", TRANSFER)
         for space in (host, pair.b.space):
             self.assertEqual(space.snmp("Tcp", "InCsumErrors"), 0)
-        pair.close()
 
 
 class Lists(unittest.TestCase):
@@ -115,7 +116,9 @@ class Lists(unittest.TestCase):
 
     def test_lists_are_forwarded_intact(self):
         pair = lab.Pair(1, offload=True)
+        self.addCleanup(pair.close)
         host = namespace.Namespace("c")
+        self.addCleanup(host.delete)
         namespace.connect(host, "eth0", pair.b.space, "lan", offload=True)
         host.ip("addr add 10.5.0.2/24 dev eth0")
         host.ip("route add default via 10.5.0.1")
@@ -131,7 +134,6 @@ class Lists(unittest.TestCase):
         for space in (host, pair.a.space):
             self.assertEqual(space.snmp("Tcp", "InCsumErrors"), 0)
         self.assertEqual(pair.b.daemon.stats("t")["drops"], {})
-        pair.close()
 
 
 class Raw(unittest.TestCase):
