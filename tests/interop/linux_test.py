@@ -98,8 +98,11 @@ class Linux(unittest.TestCase):
         for family in carries:
             target = lab.inner(number, family, 2)
             for size in (56, 1200):
-                self.assertEqual(
-                    traffic.ping(self.space, target, 3, size, 0.02), 3, (family, size))
+                replies = traffic.ping(self.space, target, 3, size, 0.02)
+                if replies != 3:
+                    self.fail("%d of 3 replies, IPv%s, %d bytes\n%s\n%s" % (
+                        replies, family, size, self.daemon.stats(name),
+                        self.peer.run("ip -s link show " + name).out))
             connection = traffic.open_socket(self.space, target, socket.SOCK_STREAM)
             far_end.exchange(connection, target, SIZE)
             ask = traffic.open_socket(self.space, target, socket.SOCK_STREAM)
