@@ -48,7 +48,8 @@ FragmentKind ParseIpv4(std::span<const uint8_t> packet,
                                             : FragmentKind::kMalformed;
 }
 
-// The headers behind the fragment header end in that of an upper layer.
+// The headers behind the fragment header end in that of an upper layer. A
+// second fragment header is none: each stands once at most (RFC 8200 4.1).
 bool ChainIsComplete(std::span<const uint8_t> data, uint8_t next) noexcept {
   Cursor cursor(data);
   while (IsExtension(next)) {
@@ -58,6 +59,7 @@ bool ChainIsComplete(std::span<const uint8_t> data, uint8_t next) noexcept {
     if (cursor.Take(extension.header_len()) == nullptr) return false;
     next = extension.next_header();
   }
+  if (next == kIpv6Fragment) return false;
   return cursor.remaining() != 0 || next == kNoNextHeader;
 }
 

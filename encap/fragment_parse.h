@@ -47,7 +47,8 @@ inline constexpr size_t kMaxFragmentExtensionBytes = 256;
 // kMalformed: cut short; wrong IPv4 header checksum; no payload; a length that
 // is no multiple of 8 with more to follow; an end behind byte 65,535 of the
 // packet; a first IPv6 fragment without all headers up to that of the upper
-// layer (RFC 8200 4.5, RFC 7112); more than kMaxFragmentExtensionBytes.
+// layer (RFC 8200 4.5, RFC 7112), or with a second fragment header among them;
+// more than kMaxFragmentExtensionBytes.
 FragmentKind ParseFragment(std::span<const uint8_t> packet,
                            FragmentInfo& info) noexcept;
 

@@ -309,6 +309,17 @@ TEST(ReassemblyFamilies, FirstIpv6FragmentHasAllHeaders) {
       add({.id = 9, .data = Counting(8), .more = true, .options = 264}, 47),
       kDropped)
       << "extension headers without end";
+  Bytes second_fragment(16);
+  second_fragment[0] = 47;
+  EXPECT_EQ(
+      add({.id = 10, .data = second_fragment, .more = true}, kIpv6Fragment),
+      kDropped)
+      << "a fragment header twice";
+  Bytes behind_options = chain;
+  behind_options[0] = kIpv6Fragment;
+  EXPECT_EQ(add({.id = 11, .data = behind_options, .more = true},
+                kIpv6DestinationOptions),
+            kDropped);
 }
 
 TEST(ReassemblyFamilies, EachDropHasAName) {
