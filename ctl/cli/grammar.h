@@ -98,6 +98,8 @@ struct WordInfo {
 
 absl::Span<const CommandInfo> Commands();
 absl::Span<const WordInfo> Words();
+// The first of them: those that say what a tunnel is like.
+absl::Span<const WordInfo> SpecWords();
 
 constexpr uint32_t Bit(Verb verb) {
   return uint32_t{1} << static_cast<uint32_t>(verb);
