@@ -86,53 +86,54 @@ class Offloads(unittest.TestCase):
             sink.close()
 
 
-class RealSegments(unittest.TestCase):
-    """A third host forwards plain TCP into the tunnel of a: segments merged by the
-    receive offload of its link go through the TUN device as they are."""
+class ThirdHost(unittest.TestCase):
+    """Beyond one end of the tunnel, that of `via`, lies a host whose TCP it forwards."""
+
+    via = "a"
+
+    def setUp(self):
+        self.pair = lab.Pair(1, offload=True)
+        self.addCleanup(self.pair.close)
+        a, b = self.pair.a.space, self.pair.b.space
+        self.near, self.far = (a, b) if self.via == "a" else (b, a)
+        self.far_address = lab.inner(1, "4", 2 if self.via == "a" else 1)
+        self.host = namespace.Namespace("c")
+        self.addCleanup(self.host.delete)
+        namespace.connect(self.host, "eth0", self.near, "lan", offload=True)
+        self.host.ip("addr add 10.5.0.2/24 dev eth0")
+        self.host.ip("route add default via 10.5.0.1")
+        self.near.ip("addr add 10.5.0.1/24 dev lan")
+        self.near.sysctl("net/ipv4/ip_forward", 1)
+        self.pair.create("t", 1, "gre")
+        self.far.ip("route add 10.5.0.0/24 dev t")
+
+    def transfer_both_ways(self):
+        traffic.tcp_transfer(self.host, self.far, self.far_address, TRANSFER)
+        traffic.tcp_transfer(self.far, self.host, "10.5.0.2", TRANSFER)
+        for space in (self.host, self.far):
+            self.assertEqual(space.snmp("Tcp", "InCsumErrors"), 0)
+
+
+class RealSegments(ThirdHost):
+    """Segments that the receive offload of the third host's link has merged go
+    through the TUN device as they are."""
 
     def test_forwarded_tcp_is_intact(self):
-        pair = lab.Pair(1, offload=True)
-        self.addCleanup(pair.close)
-        host = namespace.Namespace("c")
-        self.addCleanup(host.delete)
-        namespace.connect(host, "eth0", pair.a.space, "lan", offload=True)
-        host.ip("addr add 10.5.0.2/24 dev eth0")
-        host.ip("route add default via 10.5.0.1")
-        pair.a.space.ip("addr add 10.5.0.1/24 dev lan")
-        pair.a.space.sysctl("net/ipv4/ip_forward", 1)
-        pair.create("t", 1, "gre")
-        pair.b.space.ip("route add 10.5.0.0/24 dev t")
         for gro in ("on", "off"):
-            pair.a.space.run(["ethtool", "-K", "lan", "gro", gro])
-            traffic.tcp_transfer(host, pair.b.space, lab.inner(1, "4", 2), TRANSFER)
-            traffic.tcp_transfer(pair.b.space, host, "10.5.0.2", TRANSFER)
-        for space in (host, pair.b.space):
-            self.assertEqual(space.snmp("Tcp", "InCsumErrors"), 0)
+            self.near.run(["ethtool", "-K", "lan", "gro", gro])
+            self.transfer_both_ways()
 
 
-class Lists(unittest.TestCase):
-    """b forwards what comes by the tunnel to a third host. Its link merges packets
-    into lists, which have no partial checksum, where no socket of b wants them."""
+class Lists(ThirdHost):
+    """The link that the tunnel runs over merges packets into lists, which have no
+    partial checksum, where no socket of b wants them."""
+
+    via = "b"
 
     def test_lists_are_forwarded_intact(self):
-        pair = lab.Pair(1, offload=True)
-        self.addCleanup(pair.close)
-        host = namespace.Namespace("c")
-        self.addCleanup(host.delete)
-        namespace.connect(host, "eth0", pair.b.space, "lan", offload=True)
-        host.ip("addr add 10.5.0.2/24 dev eth0")
-        host.ip("route add default via 10.5.0.1")
-        pair.b.space.ip("addr add 10.5.0.1/24 dev lan")
-        pair.b.space.sysctl("net/ipv4/ip_forward", 1)
-        pair.create("t", 1, "gre")
-        pair.a.space.ip("route add 10.5.0.0/24 dev t")
         for lists in ("on", "off"):
-            pair.b.space.run(["ethtool", "-K", lab.LINK, "gro", "on",
-                              "rx-gro-list", lists])
-            traffic.tcp_transfer(pair.a.space, host, "10.5.0.2", TRANSFER)
-            traffic.tcp_transfer(host, pair.a.space, lab.inner(1, "4", 1), TRANSFER)
-        for space in (host, pair.a.space):
-            self.assertEqual(space.snmp("Tcp", "InCsumErrors"), 0)
+            self.near.run(["ethtool", "-K", lab.LINK, "gro", "on", "rx-gro-list", lists])
+            self.transfer_both_ways()
         self.assertEqual(pair.b.daemon.stats("t")["drops"], {})
 
 
