@@ -226,7 +226,8 @@ void WriteKeys(const encap::EncapConfig& encap, v1::Tunnel& out) {
   if (encap.output_key) out.set_output_key(*encap.output_key);
 }
 
-void WriteLaterFields(const encap::EncapConfig& encap, v1::Tunnel& out) {
+void WriteLaterFields(const EndpointConfig& config, v1::Tunnel& out) {
+  const encap::EncapConfig& encap = config.encap;
   if (encap.encap_limit) out.set_encap_limit(*encap.encap_limit);
   out.set_transport(ToProto(encap.transport));
   out.set_udp_port(encap.udp_port);
@@ -235,6 +236,8 @@ void WriteLaterFields(const encap::EncapConfig& encap, v1::Tunnel& out) {
   out.set_fragment(ToProto(encap.fragment));
   WritePrefixes(encap.allowed_sources, *out.mutable_allowed_ips());
   if (encap.mss_clamp) out.set_mss_clamp(*encap.mss_clamp);
+  out.set_rate(config.rate);
+  out.set_burst(config.burst);
 }
 
 }  // namespace
@@ -257,6 +260,8 @@ EndpointConfig ConfigFromProto(const v1::Tunnel& tunnel, Faults& faults) {
                faults);
   config.queues = tunnel.queues();
   config.txqueuelen = tunnel.txqueuelen();
+  config.rate = tunnel.rate();
+  config.burst = tunnel.burst();
   ReadNumbers(tunnel, config.encap, faults);
   ReadPrefixes("allowed_ips", tunnel.allowed_ips(), "10.9.0.0/16",
                config.encap.allowed_sources, faults);
@@ -299,7 +304,7 @@ v1::Tunnel SpecToProto(const EndpointConfig& config) {
   for (const auto& [key, value] : config.labels) {
     (*out.mutable_labels())[key] = value;
   }
-  WriteLaterFields(config.encap, out);
+  WriteLaterFields(config, out);
   return out;
 }
 

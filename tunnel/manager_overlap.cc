@@ -104,11 +104,11 @@ void ManagerImpl::TurnOutput(const ConfigSection& section,
   if (overlap.turned) return;
   overlap.turned = true;
   tunnel::Pause(section, path(), tunnel);
-  // Other queues, or numbers, which are one series: other workers.
+  // Other queues, or numbers or a rate, which want one worker: other workers.
   const EndpointConfig& from = overlap.old.config;
   const EndpointConfig& to = tunnel.wiring.config;
   const bool places =
-      from.encap.sequence != to.encap.sequence || from.queues != to.queues;
+      HasOneWorker(from) != HasOneWorker(to) || from.queues != to.queues;
   if (places) Disestablish(section, path(), tunnel);
   // No worker sends for the tunnel now.
   tunnel.wiring.variant->contexts->ContinueOutputOf(

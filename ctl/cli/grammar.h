@@ -66,6 +66,8 @@ enum class ValueKind : uint8_t {
   kKey,       // a number, or a dotted quad as iproute2 takes it
   kEnum,      // one of `value`, an enumerator behind `enum_prefix`
   kChoice,    // one of `value`, applied by the client itself
+  kRate,      // bits a second, "10mbit"; or the word `keyword`
+  kSize,      // bytes below 2^32, "64kb"; or the word `keyword`
   kDuration,  // "500ms", "2s", "1m30s"
   kList,      // appended to a repeated field; may be given again
   kLabel,     // "K=V"; may be given again
@@ -81,8 +83,8 @@ struct WordInfo {
   // Path of the field in the request ("tunnel.key"); "" when the client itself
   // applies the word.
   absl::string_view field = "";
-  // kNumber: a word in place of the number, and the bool field that it sets; ""
-  // when it sets `field` back to its default.
+  // kNumber, kRate, kSize: a word in place of the number, and the bool field
+  // that it sets; "" when it sets `field` back to its default.
   absl::string_view keyword = "";
   absl::string_view keyword_field = "";
   // kNumber: a word that stands for 0, which the field has as a value.

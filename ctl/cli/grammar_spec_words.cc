@@ -225,6 +225,22 @@ constexpr WordInfo kWords[] = {
      .verbs = kSpec,
      .help = "largest MSS in inner TCP SYNs, both ways, 536 to 65495; auto is "
              "what the MTU leaves (default off)"},
+    {.name = "rate",
+     .kind = ValueKind::kRate,
+     .value = "RATE|none",
+     .field = "tunnel.rate",
+     .keyword = "none",
+     .verbs = kSpec,
+     .help = "hold the output to so many bits a second of inner packets, "
+             "10mbit (default none)"},
+    {.name = "burst",
+     .kind = ValueKind::kSize,
+     .value = "SIZE|auto",
+     .field = "tunnel.burst",
+     .keyword = "auto",
+     .verbs = kSpec,
+     .help = "with a rate: bytes that may go at once, 64kb (default auto: 10 "
+             "ms at the rate)"},
     {.name = "label",
      .kind = ValueKind::kLabel,
      .value = "K=V",

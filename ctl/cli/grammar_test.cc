@@ -74,6 +74,10 @@ bool FitsKind(const WordInfo& word, const FieldDescriptor& field) {
     case ValueKind::kNumber:
     case ValueKind::kKey:
       return field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32;
+    case ValueKind::kRate:
+      return field.cpp_type() == FieldDescriptor::CPPTYPE_UINT64;
+    case ValueKind::kSize:
+      return field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32;
     case ValueKind::kDuration:
       return field.message_type() != nullptr &&
              field.message_type()->full_name() == "google.protobuf.Duration";

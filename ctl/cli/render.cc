@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "ctl/cli/table.h"
 #include "encap/encap_config.h"
+#include "tunnel/base/units.h"
 
 namespace tunnel::ctl::cli {
 namespace {
@@ -108,6 +109,10 @@ std::string OptionsText(const Tunnel& tunnel) {
         &text, " mss-clamp ",
         tunnel.mss_clamp() == 0 ? "auto" : absl::StrCat(tunnel.mss_clamp()));
   }
+  if (tunnel.rate() != 0)
+    absl::StrAppend(&text, " rate ", RateText(tunnel.rate()));
+  if (tunnel.burst() != 0)
+    absl::StrAppend(&text, " burst ", SizeText(tunnel.burst()));
   return text.empty() ? "" : absl::StrCat("   ", text, "\n");
 }
 

@@ -30,6 +30,26 @@ Message* Resolve(Message* message, absl::string_view path,
   }
 }
 
+// `field` is that of the keyword where it stands in for the number and has one.
+void SetNumber(const Setting& setting, Message* message,
+               const FieldDescriptor* field) {
+  const google::protobuf::Reflection& fields = *message->GetReflection();
+  if (setting.keyword) {
+    if (!setting.word->keyword_field.empty())
+      fields.SetBool(message, field, true);
+    return;
+  }
+  switch (setting.word->kind) {
+    case ValueKind::kRate:
+      return fields.SetUInt64(message, field, setting.quantity);
+    case ValueKind::kSize:
+      return fields.SetUInt32(message, field,
+                              static_cast<uint32_t>(setting.quantity));
+    default:
+      return fields.SetUInt32(message, field, setting.number);
+  }
+}
+
 void Apply(const Setting& setting, Message* request) {
   const WordInfo& word = *setting.word;
   const bool other_field = setting.keyword && !word.keyword_field.empty();
@@ -55,11 +75,9 @@ void Apply(const Setting& setting, Message* request) {
       break;
     case ValueKind::kNumber:
     case ValueKind::kKey:
-      if (other_field) {
-        fields.SetBool(message, field, true);
-      } else if (!setting.keyword) {
-        fields.SetUInt32(message, field, setting.number);
-      }
+    case ValueKind::kRate:
+    case ValueKind::kSize:
+      SetNumber(setting, message, field);
       break;
     case ValueKind::kDuration:
       fields.MutableMessage(message, field)

@@ -12,6 +12,7 @@
 #include "ctl/cli/duration.h"
 #include "ctl/text/suggest.h"
 #include "proto/tunnel/v1/tunnel.pb.h"
+#include "tunnel/base/units.h"
 
 namespace tunnel::ctl::cli {
 namespace {
@@ -37,6 +38,26 @@ bool ReadNumber(Setting* setting, std::string* problem) {
   if (!zero_word.empty()) absl::StrAppend(&wanted, ", '", zero_word, "'");
   if (!keyword.empty()) absl::StrAppend(&wanted, " or '", keyword, "'");
   return Bad(*setting, wanted, problem);
+}
+
+bool ReadQuantity(Setting* setting, std::string* problem) {
+  const WordInfo& word = *setting->word;
+  setting->keyword = setting->text == word.keyword;
+  if (setting->keyword) return true;
+  if (word.kind == ValueKind::kRate) {
+    return ParseRate(setting->text, &setting->quantity) ||
+           Bad(*setting,
+               absl::StrCat("bits a second such as 800kbit, 10mbit or 1gbit, "
+                            "or '",
+                            word.keyword, "'"),
+               problem);
+  }
+  return (ParseSize(setting->text, &setting->quantity) &&
+          setting->quantity <= std::numeric_limits<uint32_t>::max()) ||
+         Bad(*setting,
+             absl::StrCat("bytes such as 1500, 64kb or 1mb, or '", word.keyword,
+                          "'"),
+             problem);
 }
 
 bool ReadChoice(Setting* setting, std::string* problem) {
@@ -85,6 +106,9 @@ bool ReadValue(Setting* setting, std::string* problem) {
              Bad(*setting, setting->word->value, problem);
     case ValueKind::kNumber:
       return ReadNumber(setting, problem);
+    case ValueKind::kRate:
+    case ValueKind::kSize:
+      return ReadQuantity(setting, problem);
     case ValueKind::kKey:
       return ParseKey(setting->text, &setting->number) ||
              Bad(*setting,

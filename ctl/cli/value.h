@@ -18,9 +18,11 @@ namespace tunnel::ctl::cli {
 // One word of the command line with its value, read as its kind says.
 struct Setting {
   const WordInfo* word = nullptr;
-  std::string text;         // as given; "" when the kind takes no value
-  bool keyword = false;     // kNumber: the keyword stands in for the number
+  std::string text;  // as given; "" when the kind takes no value
+  // kNumber, kRate, kSize: the keyword stands in for the number.
+  bool keyword = false;
   uint32_t number = 0;      // kNumber, kKey; kEnum: the enumerator
+  uint64_t quantity = 0;    // kRate, kSize
   absl::Duration duration;  // kDuration
   std::string label_key;    // kLabel, kLabelKey
   std::string label_value;  // kLabel

@@ -71,6 +71,25 @@ TEST(ReadValue, KeywordsStandForNumbers) {
             "'inherit' is not a number (0 to 4294967295, or 0x..) or 'auto'");
 }
 
+TEST(ReadValue, RatesAndSizesHaveTheirUnits) {
+  Setting setting;
+  std::string problem;
+  ASSERT_TRUE(Read("rate", "1.5gbit", &setting, &problem));
+  EXPECT_EQ(setting.quantity, 1'500'000'000u);
+  ASSERT_TRUE(Read("rate", "none", &setting, &problem));
+  EXPECT_TRUE(setting.keyword);
+  Setting wrong;
+  EXPECT_FALSE(Read("rate", "fast", &wrong, &problem));
+  EXPECT_EQ(problem,
+            "'fast' is not bits a second such as 800kbit, 10mbit or 1gbit, or "
+            "'none'");
+  Setting size;
+  ASSERT_TRUE(Read("burst", "4294967295", &size, &problem));
+  EXPECT_EQ(size.quantity, 4294967295u);
+  EXPECT_FALSE(Read("burst", "4gb", &size, &problem));
+  EXPECT_EQ(problem, "'4gb' is not bytes such as 1500, 64kb or 1mb, or 'auto'");
+}
+
 TEST(ReadValue, AZeroMayHaveAWordOfItsOwn) {
   Setting setting;
   std::string problem;

@@ -31,7 +31,7 @@ TEST(Vocabulary, EveryWordOfCreateThatSetsAFieldIsAWordOfTheFile) {
     }
     ++words;
   }
-  EXPECT_EQ(words, 28);
+  EXPECT_EQ(words, 30);
 }
 
 TEST(Vocabulary, EveryAliasOfTheFileIsAWordOfCreate) {

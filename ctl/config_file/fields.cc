@@ -135,6 +135,22 @@ constexpr FieldInfo kFields[] = {
              "leaves (\"off\")",
      .keyword = "off",
      .zero_word = "auto"},
+    {.name = "rate",
+     .alias = "",
+     .field = "rate",
+     .kind = FieldKind::kRate,
+     .value = "8kbit to 1tbit, or \"none\"",
+     .help = "bits a second of inner packets that the output is held to "
+             "(\"none\")",
+     .keyword = "none"},
+    {.name = "burst",
+     .alias = "",
+     .field = "burst",
+     .kind = FieldKind::kSize,
+     .value = "1500 to 1gb, or \"auto\"",
+     .help = "with a rate: bytes that may go at once (\"auto\": 10 ms at the "
+             "rate)",
+     .keyword = "auto"},
     {"labels", "label", "labels", FieldKind::kLabels, "table of texts",
      "what people and programs note about the tunnel (none)"},
 };

@@ -16,6 +16,8 @@ enum class FieldKind : uint8_t {
   kText,
   kEnum,    // the words of `value` ("on|off"), or the enumerator of the schema
   kNumber,  // 0 to 2^32-1, or the word `keyword`
+  kRate,    // bits a second: a number, a text "10mbit", or the word `keyword`
+  kSize,    // bytes: a number, a text "64kb", or the word `keyword`
   kKey,     // a number, or a text with one or with a dotted quad
   kSwitch,  // true or false
   kUp,      // true or false, for the field admin_state
@@ -31,8 +33,8 @@ struct FieldInfo {
   // What a value looks like, for people.
   absl::string_view value;
   absl::string_view help;
-  // kNumber: the word that stands for a number, and the bool field that it
-  // sets; "" when it leaves `field` absent.
+  // kNumber, kRate, kSize: the word that stands for a number, and the bool
+  // field that it sets; "" when it leaves `field` absent.
   absl::string_view keyword = "";
   absl::string_view keyword_field = "";
   // kNumber: a word that stands for 0, which the field has as a value.

@@ -40,6 +40,12 @@ TEST(Fields, EachHasAFieldOfItsKind) {
       case FieldKind::kKey:
         EXPECT_EQ(field->type(), FieldDescriptor::TYPE_UINT32) << info.name;
         break;
+      case FieldKind::kRate:
+        EXPECT_EQ(field->type(), FieldDescriptor::TYPE_UINT64) << info.name;
+        break;
+      case FieldKind::kSize:
+        EXPECT_EQ(field->type(), FieldDescriptor::TYPE_UINT32) << info.name;
+        break;
       case FieldKind::kSwitch:
         EXPECT_EQ(field->type(), FieldDescriptor::TYPE_BOOL) << info.name;
         break;

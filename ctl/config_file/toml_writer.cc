@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "ctl/config_file/fields.h"
+#include "tunnel/base/units.h"
 
 namespace tunnel::ctl {
 namespace {
@@ -100,6 +101,14 @@ std::string ValueText(const v1::Tunnel& tunnel, const FieldInfo& info) {
     }
     case FieldKind::kEnum:
       return EnumText(tunnel, info, field);
+    case FieldKind::kRate: {
+      const uint64_t rate = fields.GetUInt64(tunnel, field);
+      return rate == 0 ? "" : Quoted(RateText(rate));
+    }
+    case FieldKind::kSize: {
+      const uint32_t size = fields.GetUInt32(tunnel, field);
+      return size == 0 ? "" : Quoted(SizeText(size));
+    }
     case FieldKind::kNumber:
     case FieldKind::kKey:
       return NumberText(tunnel, info, field);

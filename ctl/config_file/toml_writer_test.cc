@@ -75,6 +75,9 @@ const char* const kRows[] = {
     "fwmark: 4294967295",
     "addresses: '10.9.0.1/30' addresses: '2001:db8::1/64'",
     "queues: 4 txqueuelen: 1000",
+    "rate: 8000",
+    "rate: 1234567 burst: 1500",
+    "rate: 10000000000 burst: 131072",
     "admin_state: ADMIN_DOWN",
     "labels { key: 'site' value: 'ams \"1\" \\\\ \\'x\\'' } "
     "labels { key: 'a/b.c' value: '' } labels { key: '-' value: "

@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "ctl/config_file/fields.h"
 #include "ctl/text/suggest.h"
+#include "tunnel/base/units.h"
 
 namespace tunnel::ctl {
 namespace {
@@ -109,6 +110,9 @@ class TunnelReader {
         return ReadEnum(info, value, *field);
       case FieldKind::kNumber:
         return ReadNumber(info, value, *field);
+      case FieldKind::kRate:
+      case FieldKind::kSize:
+        return ReadQuantity(info, value, *field);
       case FieldKind::kKey:
         return ReadKey(info, value, *field);
       case FieldKind::kSwitch:
@@ -175,6 +179,32 @@ class TunnelReader {
     }
     if (info.keyword_field.empty()) return;  // absent
     fields.SetBool(&out_.tunnel, SchemaField(info.keyword_field), true);
+  }
+
+  // A number of the file, or of the schema's JSON, which has 64 bits as text.
+  void ReadQuantity(const FieldInfo& info, const Value& value,
+                    const FieldDescriptor& field) {
+    const bool is_rate = info.kind == FieldKind::kRate;
+    uint64_t number = 0;
+    bool good = false;
+    if (value.kind == Kind::kInteger && value.integer >= 0) {
+      number = static_cast<uint64_t>(value.integer);
+      good = true;
+    } else if (value.kind == Kind::kText) {
+      if (value.text == info.keyword) return;  // at its default
+      good = is_rate ? ParseRate(value.text, &number)
+                     : ParseSize(value.text, &number);
+    }
+    good = good && (is_rate || number <= std::numeric_limits<uint32_t>::max());
+    if (!good) {
+      return Wants(info, value,
+                   absl::StrCat(is_rate ? "bits a second like \"10mbit\""
+                                        : "bytes like \"64kb\"",
+                                " or \"", info.keyword, "\""));
+    }
+    const auto& fields = *v1::Tunnel::GetReflection();
+    if (is_rate) return fields.SetUInt64(&out_.tunnel, &field, number);
+    fields.SetUInt32(&out_.tunnel, &field, static_cast<uint32_t>(number));
   }
 
   void ReadKey(const FieldInfo& info, const Value& value,

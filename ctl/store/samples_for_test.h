@@ -43,6 +43,8 @@ inline EndpointConfig FullConfig(const std::string& name) {
                       *encap::IpPrefix::Parse("fd00::1/64")};
   config.queues = 3;
   config.txqueuelen = 77;
+  config.rate = 5'000'000'123;
+  config.burst = 70'001;
   config.admin_up = false;
   config.labels = {{"site", "a \"b\" ü"}, {"empty", ""}};
   return config;

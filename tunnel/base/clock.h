@@ -40,6 +40,12 @@ inline uint64_t RealtimeCoarseNs() noexcept {
          static_cast<uint64_t>(now.tv_nsec);
 }
 
+// The steady clock in ns, precise.
+inline uint64_t SteadyNs() noexcept {
+  return static_cast<uint64_t>(
+      std::chrono::nanoseconds(SteadyNow().time_since_epoch()).count());
+}
+
 // The steady clock in ns, as of the last tick: as cheap.
 inline uint64_t SteadyCoarseNs() noexcept {
   timespec now{};

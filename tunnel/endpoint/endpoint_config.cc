@@ -1,5 +1,6 @@
 #include "tunnel/endpoint/endpoint_config.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "encap/address.h"
 #include "encap/encap_config.h"
+#include "tunnel/base/units.h"
 
 namespace tunnel {
 namespace {
@@ -67,6 +69,16 @@ std::optional<std::string> FragmentText(encap::FragmentPolicy fragment) {
 std::optional<std::string> MssText(std::optional<uint16_t> mss) {
   if (mss && *mss == 0) return "auto";
   return NumberText(mss);
+}
+
+std::optional<std::string> RateWord(uint64_t rate) {
+  if (rate == 0) return std::nullopt;
+  return RateText(rate);
+}
+
+std::optional<std::string> SizeWord(uint32_t size) {
+  if (size == 0) return std::nullopt;
+  return SizeText(size);
 }
 
 std::string PrefixesText(const std::vector<IpPrefix>& prefixes) {
@@ -137,6 +149,8 @@ std::vector<FieldText> LaterFieldTexts(const EndpointConfig& config) {
       {"fragment", FragmentText(e.fragment), "inner"},
       {"allowed_ips", NonEmpty(PrefixesText(e.allowed_sources))},
       {"mss_clamp", MssText(e.mss_clamp), "off"},
+      {"rate", RateWord(config.rate), "none"},
+      {"burst", SizeWord(config.burst), "auto"},
   };
 }
 
@@ -203,6 +217,13 @@ std::string RemoteText(const EndpointConfig& config) {
   if (!encap::IsWildcard(remote)) return remote.ToString();
   if (config.local_device.empty()) return "any";
   return remote.is_v4() ? "any4" : "any6";
+}
+
+uint32_t EffectiveBurst(const EndpointConfig& config) {
+  if (config.burst != 0) return config.burst;
+  constexpr uint64_t kHundredthOfByte = 800;  // bits a second to bytes in 10 ms
+  return static_cast<uint32_t>(std::clamp<uint64_t>(
+      config.rate / kHundredthOfByte, kMinDefaultBurst, kMaxBurst));
 }
 
 std::string Etag(const EndpointConfig& config) {

@@ -30,6 +30,10 @@ struct EndpointConfig {
   std::vector<encap::IpPrefix> addresses;
   uint32_t queues = 0;      // workers that share the output; 0: all
   uint32_t txqueuelen = 0;  // packets; 0: the kernel's default
+  // What the output is held to: bits a second of what is read from the device;
+  // 0: nothing. Then one worker has the whole output of the tunnel.
+  uint64_t rate = 0;
+  uint32_t burst = 0;  // bytes that go at once; 0: what `rate` is for 10 ms
   bool admin_up = true;
   std::map<std::string, std::string> labels;
 
@@ -52,6 +56,11 @@ inline constexpr uint32_t kMinMtuV6 =
 inline constexpr uint32_t kMaxMtu = 65535;
 inline constexpr uint32_t kMaxQueues = 256;
 inline constexpr uint32_t kMaxTxQueueLen = 65536;  // packets
+inline constexpr uint64_t kMinRate = 8'000;        // bits a second
+inline constexpr uint64_t kMaxRate = 1'000'000'000'000;
+inline constexpr uint32_t kMinBurst = 1500;  // bytes
+inline constexpr uint32_t kMaxBurst = 1u << 30;
+inline constexpr uint32_t kMinDefaultBurst = 16384;  // where none is given
 inline constexpr size_t kMaxAddresses = 64;
 inline constexpr size_t kMaxLabels = 64;
 inline constexpr size_t kMaxLabelBytes = 256;  // key plus value
@@ -66,10 +75,15 @@ inline constexpr size_t kMaxLabelBytes = 256;  // key plus value
 //   local_device, underlay_device
 //                    any name of an interface, but not the tunnel itself; an
 //                    address and an interface as local are one too many
+//   burst            not without a rate
 //   addresses        unicast, each once, of a family that the mode carries
 //   labels           keys of A-Z a-z 0-9 _ . - /; values UTF-8 without control
 //                    characters
 absl::Status Validate(const EndpointConfig& config);
+
+// config.burst, or what stands for 0: 10 ms at the rate, and no less than
+// kMinDefaultBurst. Bytes.
+uint32_t EffectiveBurst(const EndpointConfig& config);
 
 // Version of the spec, `"` quoted, equal exactly for equal configs of one name.
 std::string Etag(const EndpointConfig& config);

@@ -17,6 +17,7 @@
 #include "encap/address.h"
 #include "encap/encap_config.h"
 #include "tunnel/base/error.h"
+#include "tunnel/base/units.h"
 #include "tunnel/endpoint/endpoint_config.h"
 
 namespace tunnel {
@@ -237,6 +238,24 @@ void CheckCounts(const EndpointConfig& config, Violations& bad) {
   }
 }
 
+void CheckShape(const EndpointConfig& config, Violations& bad) {
+  if (config.rate != 0 && (config.rate < kMinRate || config.rate > kMaxRate)) {
+    bad.push_back({"rate", absl::StrCat(RateText(config.rate), "; want ",
+                                        RateText(kMinRate), " to ",
+                                        RateText(kMaxRate), ", or none")});
+  }
+  if (config.burst == 0) return;
+  if (config.rate == 0) {
+    bad.push_back({"burst",
+                   "set without a rate that it belongs to; want a rate, or "
+                   "burst auto"});
+  } else if (config.burst < kMinBurst || config.burst > kMaxBurst) {
+    bad.push_back({"burst", absl::StrCat(SizeText(config.burst), "; want ",
+                                         SizeText(kMinBurst), " to ",
+                                         SizeText(kMaxBurst), ", or auto")});
+  }
+}
+
 absl::string_view LabelFault(absl::string_view key, absl::string_view value) {
   if (key.empty()) return "has no key";
   for (const char c : key) {
@@ -302,6 +321,7 @@ absl::Status Validate(const EndpointConfig& config) {
   const bool mismatch = CheckAddresses(config, bad);
   settle(mismatch ? Reason::kFamilyMismatch : Reason::kFieldInvalid);
   CheckCounts(config, bad);
+  CheckShape(config, bad);
   CheckLabels(config, bad);
   settle(Reason::kFieldInvalid);
   if (!reason) return absl::OkStatus();

@@ -21,6 +21,7 @@
 #include "tunnel/base/fault.h"
 #include "tunnel/endpoint/path_state.h"
 #include "tunnel/endpoint/sender_index.h"
+#include "tunnel/endpoint/shaper.h"
 #include "tunnel/underlay/transport.h"
 
 namespace tunnel {
@@ -38,6 +39,8 @@ struct alignas(64) WorkerContext {
   encap::OutputState output;
   encap::InputState input;
   encap::TokenBucket inner_errors{kInnerErrorRate, kInnerErrorBurst};
+  // Of a tunnel with a rate: its one worker's.
+  Shaper shaper;
 };
 
 // All contexts of one establishment of a tunnel. Variants that only change how
@@ -49,13 +52,14 @@ class FlowContexts {
   size_t size() const { return contexts_.size(); }
 
   // Numbers of packets go on where `previous` stopped, since the peer has seen
-  // them; what was received from the old peer is forgotten. No worker may use
-  // `previous` any more.
+  // them, and so does what is owed to the rate; what was received from the old
+  // peer is forgotten. No worker may use `previous` any more.
   void ContinueOutputOf(const FlowContexts& previous) {
     if (FaultActive(Fault::kNumbersNotCarried)) return;
     for (size_t i = 0; i < contexts_.size() && i < previous.contexts_.size();
          ++i) {
       contexts_[i].output = previous.contexts_[i].output;
+      contexts_[i].shaper = previous.contexts_[i].shaper;
     }
   }
 
@@ -89,6 +93,8 @@ struct Variant {
   encap::DropReason receive_block = encap::DropReason::kNone;
   // What the inner TCP may announce. Set before publication.
   encap::MssLimits mss;
+  // What the output is held to. Set before publication.
+  ShapeLimits shape;
   // Of the way to the remote; nullptr: no limit. Set before publication.
   std::shared_ptr<PathState> path;
   // The pointer is shared by the control side only; workers go through it.

@@ -16,6 +16,7 @@
 #include "tunnel/base/clock.h"
 #include "tunnel/base/fault.h"
 #include "tunnel/path/own_outer.h"
+#include "tunnel/path/shaped_read.h"
 
 namespace tunnel {
 
@@ -54,7 +55,8 @@ Output::Result Output::Run(QueueContext& queue) noexcept {
   // Before the first read: what is read is sent, or counted as dropped.
   const Variant* variant = queue.endpoint->output().Load();
   if (variant == nullptr) return Result::kPaused;
-  const TunQueue::ReadResult read = queue.queue->ReadBatch(packets_);
+  queue.wait_ns = 0;
+  const TunQueue::ReadResult read = Read(*variant, queue);
   if (FaultActive(Fault::kSectionEndsEarly)) reader_.Leave();
   if (read.packets > 0) {
     if (variant->transmit_block == DropReason::kNone) {
@@ -65,7 +67,19 @@ Output::Result Output::Run(QueueContext& queue) noexcept {
     PrepareBuffers(read.packets);
   }
   if (FaultActive(Fault::kSectionEndsEarly)) reader_.Enter();
-  return read.gone ? Result::kGone : Result::kDone;
+  if (read.gone) return Result::kGone;
+  return queue.wait_ns != 0 ? Result::kWait : Result::kDone;
+}
+
+TunQueue::ReadResult Output::Read(const Variant& variant,
+                                  QueueContext& queue) noexcept {
+  if (!variant.shape.any() || variant.transmit_block != DropReason::kNone)
+    return queue.queue->ReadBatch(packets_);
+  const ShapedReadResult read =
+      ReadShaped(*queue.queue, packets_, variant.shape,
+                 variant.contexts->of(worker_).shaper, SteadyNs());
+  queue.wait_ns = read.wait_ns;
+  return {read.packets, read.gone};
 }
 
 void Output::Drop(const Variant& variant,

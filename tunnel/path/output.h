@@ -1,7 +1,7 @@
 // Output: the packet walk from a device queue to the wire, for one worker.
 //
-//   TunQueue::ReadBatch -> MSS -> SizePolicy -> InnerSegments -> Encapsulator
-//     -> Transport::SendBatch -> counters
+//   [ShapedRead] -> TunQueue::ReadBatch -> MSS -> SizePolicy -> InnerSegments
+//     -> Encapsulator -> Transport::SendBatch -> counters
 //
 // A super-packet is cut into its segments here; each is a packet of its own
 // from there on, and counts as one. What is larger than the way to the remote
@@ -40,6 +40,7 @@ class Output {
   enum class Result {
     kDone,    // everything that waited has been read, or a full batch of it
     kPaused,  // the output is paused: nothing was read
+    kWait,    // the tunnel has no credit for queue.wait_ns
     kGone,    // the device has gone
   };
   // Handles one batch of what waits in `queue`.
@@ -74,6 +75,9 @@ class Output {
     bool last = true;
   };
 
+  // Up to a batch, held to the rate of the tunnel.
+  TunQueue::ReadResult Read(const Variant& variant,
+                            QueueContext& queue) noexcept;
   void PrepareBuffers(size_t count) noexcept;
   void Transmit(const Variant& variant, TunQueue& queue, size_t count) noexcept;
   void Drop(const Variant& variant,

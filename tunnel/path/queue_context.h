@@ -3,6 +3,8 @@
 #ifndef TUNNEL_PATH_QUEUE_CONTEXT_H_
 #define TUNNEL_PATH_QUEUE_CONTEXT_H_
 
+#include <cstdint>
+
 #include "tunnel/endpoint/endpoint.h"
 #include "tunnel/tun/tun_device.h"
 
@@ -13,9 +15,11 @@ namespace tunnel {
 struct QueueContext {
   Endpoint* endpoint = nullptr;
   TunQueue* queue = nullptr;
-  // The worker has stopped to read because the output is paused: what comes
-  // waits in the device queue.
+  // The worker has stopped to read because the output is paused, or has no
+  // credit: what comes waits in the device queue.
   bool parked = false;
+  // Set by Output::Run(): ns without credit from then on; 0: none.
+  uint64_t wait_ns = 0;
   // The device has gone from the system.
   bool gone = false;
 };

@@ -17,9 +17,11 @@
 namespace tunnel {
 namespace {
 
-// epoll tags: the eventfd, then the sockets; a larger tag is a QueueContext*.
+// epoll tags: the eventfd, the timer, then the sockets; a larger tag is a
+// QueueContext*.
 constexpr uint64_t kWakeTag = 0;
-constexpr uint64_t kFirstSocketTag = 1;
+constexpr uint64_t kTimerTag = 1;
+constexpr uint64_t kFirstSocketTag = 2;
 constexpr uint64_t kLastSocketTag = 63;
 
 // The kernel is asked for its drop count once in so many wake-ups: a system
@@ -44,11 +46,12 @@ Worker::~Worker() { Stop(); }
 absl::Status Worker::Start() {
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!epoll_ || !wake_) {
+  if (!epoll_ || !wake_ || !waiting_.Open()) {
     return MakeError(Reason::kFdLimit,
                      "worker: no file descriptor left for epoll");
   }
   RETURN_IF_ERROR(Watch(wake_.get(), kWakeTag));
+  RETURN_IF_ERROR(Watch(waiting_.fd(), kTimerTag));
   uint64_t tag = kFirstSocketTag;
   for (const int fd : transport_->receive_fds())
     RETURN_IF_ERROR(Watch(fd, tag++));
@@ -124,6 +127,8 @@ void Worker::Loop() {
       const uint64_t tag = events[i].data.u64;
       if (tag == kWakeTag) {
         commands = true;
+      } else if (tag == kTimerTag) {
+        EndWaits();
       } else if (tag <= kLastSocketTag) {
         ServeSocket(tag - kFirstSocketTag);
       } else {
@@ -183,9 +188,12 @@ void Worker::Execute(const Command& command) {
       Arm(queue, true);
       break;
     case Verb::kRemove:
+      waiting_.Remove(queue);
       Arm(queue, false);
       break;
     case Verb::kUnpark:
+      // Its rate may be another one now: it is looked at again.
+      waiting_.Remove(queue);
       Arm(queue, true);
       break;
   }
@@ -211,6 +219,10 @@ void Worker::ServeSocket(size_t socket) {
   }
 }
 
+void Worker::EndWaits() {
+  while (QueueContext* queue = waiting_.TakeDue(SteadyNs())) Arm(*queue, true);
+}
+
 void Worker::Serve(QueueContext& queue) {
   if (queue.gone) return;
   switch (output_.Run(queue)) {
@@ -219,6 +231,10 @@ void Worker::Serve(QueueContext& queue) {
     case Output::Result::kPaused:
       // Else the readable queue would wake the worker again at once.
       Arm(queue, false);
+      break;
+    case Output::Result::kWait:
+      Arm(queue, false);
+      waiting_.Add(queue, SteadyNs() + queue.wait_ns);
       break;
     case Output::Result::kGone:
       Arm(queue, false);

@@ -26,6 +26,7 @@
 #include "tunnel/path/input.h"
 #include "tunnel/path/output.h"
 #include "tunnel/path/queue_context.h"
+#include "tunnel/path/waiting_queues.h"
 #include "tunnel/stats/counters.h"
 #include "tunnel/sync/mutex.h"
 #include "tunnel/sync/qsbr.h"
@@ -78,6 +79,8 @@ class Worker {
   void ServeSocket(size_t socket);
   void Arm(QueueContext& queue, bool readable);
   void Serve(QueueContext& queue);
+  // Those that have waited long enough are read from again.
+  void EndWaits();
 
   const size_t index_;
   const int cpu_;
@@ -91,6 +94,7 @@ class Worker {
   size_t receive_fds_ = 0;
   UniqueFd epoll_;
   UniqueFd wake_;
+  WaitingQueues waiting_;  // for credit
   // Set by Stop(), read by the thread after it was woken through wake_.
   std::atomic<bool> stop_{false};
 

@@ -178,8 +178,9 @@ RewirePlan PlanRewire(const Wiring& from, const Wiring& to) {
                     a.output_key == b.output_key && a.sequence == b.sequence &&
                     from.config.fwmark == to.config.fwmark;
   if (!same) return RewirePlan::kRewire;
-  return from.config.queues == to.config.queues ? RewirePlan::kPublish
-                                                : RewirePlan::kMove;
+  const bool places = HasOneWorker(from.config) == HasOneWorker(to.config) &&
+                      from.config.queues == to.config.queues;
+  return places ? RewirePlan::kPublish : RewirePlan::kMove;
 }
 
 void ExecuteRewire(const ConfigSection& section, const Datapath& path,
@@ -201,6 +202,7 @@ std::unique_ptr<Variant> BuildVariant(Endpoint& endpoint, const Wiring& wiring,
   variant->transmit_block = wiring.underlay.transmit_block;
   variant->path = wiring.underlay.path;
   variant->mss = MssLimitsFor(wiring);
+  variant->shape = {wiring.config.rate, EffectiveBurst(wiring.config)};
   if (!wiring.config.admin_up) {
     variant->transmit_block = encap::DropReason::kDown;
     variant->receive_block = encap::DropReason::kDown;

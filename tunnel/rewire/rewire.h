@@ -22,7 +22,7 @@ enum class RewirePlan {
 
 // Pure. kRewire unless both configs have the same endpoint keys, outer
 // addresses, output key, mark and sequence setting; then kMove when the number
-// of queues differs, else kPublish.
+// of queues differs or a rate comes or goes, else kPublish.
 RewirePlan PlanRewire(const Wiring& from, const Wiring& to);
 
 // One tunnel of a change.

@@ -5,10 +5,9 @@
 namespace tunnel {
 namespace {
 
-// Sequence numbers are one series for the tunnel (RFC 2890 2.2): one worker.
 Establishment::Spread SpreadOf(const TunnelRecord& tunnel) {
   const EndpointConfig& config = tunnel.wiring.config;
-  return {config.encap.sequence ? 1 : size_t{config.queues}, tunnel.spread};
+  return {HasOneWorker(config) ? 1 : size_t{config.queues}, tunnel.spread};
 }
 
 }  // namespace

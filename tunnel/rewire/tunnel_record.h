@@ -80,6 +80,12 @@ inline encap::MssLimits MssLimitsFor(const Wiring& wiring) {
   return encap::MssLimitsOf(wiring.config.encap, wiring.underlay.effective_mtu);
 }
 
+// One worker has the whole output: sequence numbers are one series (RFC 2890
+// 2.2), and a rate is one bucket.
+inline bool HasOneWorker(const EndpointConfig& config) {
+  return config.encap.sequence || config.rate != 0;
+}
+
 // The wiring before a change that is received from still, and sent with until
 // `turned` (make before break).
 struct Overlap {
@@ -96,7 +102,7 @@ struct TunnelRecord {
   // output uses overlap->old until it has turned.
   std::optional<Overlap> overlap;
   std::unique_ptr<Establishment> establishment;
-  size_t spread = 0;  // which worker a tunnel with sequence numbers goes to
+  size_t spread = 0;  // which worker the tunnel goes to if HasOneWorker()
 
   // Held by an operator.
   bool paused = false;
