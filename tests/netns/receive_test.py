@@ -134,7 +134,7 @@ class Lists(ThirdHost):
         for lists in ("on", "off"):
             self.near.run(["ethtool", "-K", lab.LINK, "gro", "on", "rx-gro-list", lists])
             self.transfer_both_ways()
-        self.assertEqual(pair.b.daemon.stats("t")["drops"], {})
+        self.assertEqual(self.pair.b.daemon.stats("t")["drops"], {})
 
 
 class Raw(unittest.TestCase):
