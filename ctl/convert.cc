@@ -149,6 +149,8 @@ void ReadEnums(const v1::Tunnel& tunnel, EndpointConfig& config,
            faults);
   ReadEnum("fragment", tunnel.fragment(), "inner, outer or none",
            encap.fragment, faults);
+  ReadEnum("steering", tunnel.steering(), "auto, on or off", config.steering,
+           faults);
   switch (tunnel.admin_state()) {
     case v1::ADMIN_STATE_UNSPECIFIED:
     case v1::ADMIN_UP:
@@ -300,6 +302,7 @@ v1::Tunnel SpecToProto(const EndpointConfig& config) {
   WritePrefixes(config.addresses, *out.mutable_addresses());
   out.set_queues(config.queues);
   out.set_txqueuelen(config.txqueuelen);
+  out.set_steering(ToProto(config.steering));
   out.set_admin_state(config.admin_up ? v1::ADMIN_UP : v1::ADMIN_DOWN);
   for (const auto& [key, value] : config.labels) {
     (*out.mutable_labels())[key] = value;

@@ -36,6 +36,12 @@ constexpr Row<encap::FragmentPolicy, v1::FragmentPolicy> kFragmentPolicies[] = {
     {encap::FragmentPolicy::kNone, v1::FRAGMENT_NONE},
 };
 
+constexpr Row<Steering, v1::Steering> kSteerings[] = {
+    {Steering::kAuto, v1::STEERING_AUTO},
+    {Steering::kOn, v1::STEERING_ON},
+    {Steering::kOff, v1::STEERING_OFF},
+};
+
 constexpr Row<OperState, v1::OperState> kOperStates[] = {
     {OperState::kUp, v1::OPER_UP},
     {OperState::kDown, v1::OPER_DOWN},
@@ -96,6 +102,11 @@ v1::FragmentPolicy ToProto(encap::FragmentPolicy fragment) {
 }
 std::optional<encap::FragmentPolicy> FromProto(v1::FragmentPolicy fragment) {
   return Find(kFragmentPolicies, fragment);
+}
+
+v1::Steering ToProto(Steering steering) { return Find(kSteerings, steering); }
+std::optional<Steering> FromProto(v1::Steering steering) {
+  return Find(kSteerings, steering);
 }
 
 v1::OperState ToProto(OperState state) { return Find(kOperStates, state); }

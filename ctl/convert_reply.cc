@@ -80,6 +80,22 @@ v1::TunnelStats CountersToProto(const std::string& name,
   return out;
 }
 
+v1::HandoffStats HandoffToProto(const HandoffCounters& handoff) {
+  v1::HandoffStats out;
+  out.set_packets(handoff.packets);
+  out.set_depth(handoff.depth);
+  out.set_capacity(handoff.capacity);
+  out.set_high_watermark(handoff.high_watermark);
+  out.set_pushes(handoff.batches);
+  out.set_visits(handoff.reads);
+  out.set_wakeups(handoff.wakeups);
+  out.set_drops(handoff.drops);
+  for (const uint64_t n : handoff.batch) out.add_batch_histogram(n);
+  for (const uint64_t n : handoff.depths) out.add_depth_histogram(n);
+  out.set_depth_sum(handoff.depth_sum);
+  return out;
+}
+
 v1::WorkerStats WorkerToProto(const WorkerCounters& worker) {
   v1::WorkerStats out;
   out.set_worker(worker.worker);
@@ -96,6 +112,9 @@ v1::WorkerStats WorkerToProto(const WorkerCounters& worker) {
     out.add_transmit_batch_histogram(n);
   }
   out.set_socket_drops(worker.socket_drops);
+  out.set_busy_seconds(worker.busy_seconds);
+  if (worker.handoff.capacity != 0)
+    *out.mutable_handoff() = HandoffToProto(worker.handoff);
   return out;
 }
 
@@ -179,6 +198,7 @@ v1::GetStatsResponse StatsToProto(const StatsSnapshot& stats) {
     *out.add_workers() = WorkerToProto(worker);
   }
   *out.mutable_read_time() = TimeToProto(stats.read_time);
+  *out.mutable_steady_time() = DurationToProto(stats.steady_time);
   return out;
 }
 

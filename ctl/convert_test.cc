@@ -68,6 +68,7 @@ TEST(ConvertTest, WritesDefaultsOut) {
   EXPECT_EQ(out.admin_state(), v1::ADMIN_UP);
   EXPECT_EQ(out.transport(), v1::TRANSPORT_IP);
   EXPECT_EQ(out.fragment(), v1::FRAGMENT_INNER);
+  EXPECT_EQ(out.steering(), v1::STEERING_AUTO);
   EXPECT_FALSE(out.has_encap_limit());
   EXPECT_FALSE(out.has_mss_clamp());
   EXPECT_FALSE(out.has_tos());
@@ -96,6 +97,7 @@ TEST(ConvertTest, RoundTripKeepsEveryField) {
       R"(name: "t" mode: GRE local: "192.0.2.1" remote: "any"
          transport: TRANSPORT_UDP udp_port: 65535 udp_source_port: 1
          udp_zero_checksum: true df: DF_OFF fragment: FRAGMENT_OUTER
+         steering: STEERING_ON
          allowed_ips: "10.9.0.0/16" allowed_ips: "::/0" mss_clamp: 0)",
       R"(name: "t" mode: IP6IP6 local: "2001:db8::1" remote: "any"
          encap_limit: 0 fragment: FRAGMENT_NONE mss_clamp: 65495)",
@@ -217,6 +219,8 @@ TEST(ConvertTest, NamesEachBadField) {
       {"udp_zero_checksum", [](auto& t) { t.set_udp_zero_checksum(true); }},
       {"fragment",
        [](auto& t) { t.set_fragment(static_cast<v1::FragmentPolicy>(4)); }},
+      {"steering",
+       [](auto& t) { t.set_steering(static_cast<v1::Steering>(4)); }},
       {"fragment", [](auto& t) { t.set_fragment(v1::FRAGMENT_OUTER); }},
       {"allowed_ips[1]",
        [](auto& t) {

@@ -51,7 +51,21 @@ bool SetListen(const std::string& text, DaemonFlags& flags) {
   return true;
 }
 
-constexpr std::array<FlagInfo, 15> kFlags = {{
+bool SetDispatch(const std::string& text, DaemonFlags& flags) {
+  constexpr std::pair<absl::string_view, Dispatch> kPolicies[] = {
+      {"direct", Dispatch::kDirect},
+      {"deferred", Dispatch::kDeferred},
+      {"hybrid", Dispatch::kHybrid},
+  };
+  for (const auto& [word, policy] : kPolicies) {
+    if (text != word) continue;
+    flags.dispatch = policy;
+    return true;
+  }
+  return false;
+}
+
+constexpr std::array<FlagInfo, 16> kFlags = {{
     {"listen", "unix:PATH",
      "socket of the API; PATH is absolute [unix:/run/tunneld/tunneld.sock]",
      SetListen},
@@ -130,6 +144,11 @@ constexpr std::array<FlagInfo, 15> kFlags = {{
        flags.busy_poll = absl::ToChronoNanoseconds(duration);
        return true;
      }},
+    {"dispatch", "direct|deferred|hybrid",
+     "direct: the worker that receives a packet writes it, whatever a tunnel "
+     "says of steering; deferred: through a ring, always; hybrid: through a "
+     "ring to another worker where the tunnel steers [hybrid]",
+     SetDispatch},
     {"log_format", "text|json", "form of the log lines on stderr [text]",
      [](const std::string& text, DaemonFlags& flags) {
        const std::optional<LogFormat> format = ParseLogFormat(text);

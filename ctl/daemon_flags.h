@@ -13,6 +13,7 @@
 #include "absl/types/span.h"
 #include "ctl/metrics_address.h"
 #include "tunnel/base/log.h"
+#include "tunnel/tunnel_manager.h"
 
 namespace tunnel::ctl {
 
@@ -39,6 +40,8 @@ struct DaemonFlags {
   // TUN devices hand over and take super-packets.
   bool tun_offload = true;
   std::chrono::nanoseconds busy_poll{0};
+  // Whether received packets go through rings on their way.
+  Dispatch dispatch = Dispatch::kHybrid;
   LogFormat log_format = LogFormat::kText;
   bool help = false;
   bool version = false;

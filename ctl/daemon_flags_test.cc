@@ -22,13 +22,14 @@ TEST(DaemonFlagsTest, DefaultsAreThoseOfTheHelp) {
   EXPECT_EQ(flags->workers, 0);
   EXPECT_TRUE(flags->tun_offload);
   EXPECT_EQ(flags->busy_poll, std::chrono::nanoseconds(0));
+  EXPECT_EQ(flags->dispatch, Dispatch::kHybrid);
   EXPECT_EQ(flags->admin_group, "tunnel");
   EXPECT_FALSE(flags->admin_group_given);
   const std::string help = DaemonHelp();
   for (const char* text :
        {"[unix:/run/tunneld/tunneld.sock]", "[/var/lib/tunneld]", "[4096]",
         "[/etc/tunneld/tunneld.toml, if it exists]", "[tunnel]", "[tunnel-ro]",
-        "[64]", "[16]", "[text]", "[0]"}) {
+        "[64]", "[16]", "[text]", "[0]", "[hybrid]"}) {
     EXPECT_NE(help.find(text), std::string::npos) << text;
   }
 }
@@ -56,6 +57,9 @@ TEST(DaemonFlagsTest, TakesBothForms) {
   EXPECT_EQ(Parse({"--state_dir="})->state_dir, "");
   EXPECT_EQ(Parse({"--config=/c.toml"})->config, "/c.toml");
   EXPECT_TRUE(Parse({"--config="})->config_given);
+  EXPECT_EQ(Parse({"--dispatch=direct"})->dispatch, Dispatch::kDirect);
+  EXPECT_EQ(Parse({"--dispatch", "deferred"})->dispatch, Dispatch::kDeferred);
+  EXPECT_EQ(Parse({"--dispatch=hybrid"})->dispatch, Dispatch::kHybrid);
   EXPECT_TRUE(Parse({"--help"})->help);
   EXPECT_TRUE(Parse({"--version"})->version);
 }
@@ -80,6 +84,7 @@ TEST(DaemonFlagsTest, RefusesWhatItDoesNotUnderstandAndNamesIt) {
       {{"--busy_poll=50"}, "--busy_poll"},
       {{"--busy_poll=2s"}, "--busy_poll"},
       {{"--busy_poll=-1us"}, "--busy_poll"},
+      {{"--dispatch=on"}, "--dispatch"},
       {{"--help=yes"}, "--help"},
       {{"--version=1"}, "--version"},
   };

@@ -54,17 +54,20 @@ inline bool Eventually(const std::function<bool()>& condition) {
 class ManagerFixture : public testing::Test {
  protected:
   ManagerFixture() : ManagerFixture(nullptr) {}
-  explicit ManagerFixture(ConfigStore* store) {
+  explicit ManagerFixture(ConfigStore* store,
+                          Dispatch dispatch = Dispatch::kHybrid) {
     links_.AddLocalAddress(Address("192.0.2.1"));
-    manager_ = Start(platform_, store);
+    manager_ = Start(platform_, store, dispatch);
   }
 
-  static std::unique_ptr<TunnelManager> Start(Platform& platform,
-                                              ConfigStore* store) {
+  static std::unique_ptr<TunnelManager> Start(
+      Platform& platform, ConfigStore* store,
+      Dispatch dispatch = Dispatch::kHybrid) {
     TunnelManager::Options options;
     options.workers = 2;
     options.max_tunnels = 8;
     options.store = store;
+    options.dispatch = dispatch;
     auto manager = TunnelManager::Create(options, platform);
     EXPECT_TRUE(manager.ok()) << manager.status();
     return *std::move(manager);

@@ -126,6 +126,7 @@ void ManagerImpl::EndOverlap(const ConfigSection& section,
   tunnel::Detach(section, path(), old_keys);
   for (const EndpointKey& key : old_keys) table_.Release(section, key);
   qsbr_.Wait();  // no worker has the old variant or its entries any more
+  pool_->WaitHandedOver(section);
   table_.Reclaim(section);
   tunnel.overlap.reset();
   WakeWaiting(section);

@@ -112,6 +112,7 @@ void ManagerImpl::FailTunnel(const ConfigSection& section,
   Disestablish(section, path(), tunnel);
   tunnel::Detach(section, path(), tunnel.wiring.keys);
   qsbr_.Wait();
+  pool_->WaitHandedOver(section);
   tunnel.failed = true;
   tunnel.failure =
       "the network device has been removed; delete the tunnel and create it "

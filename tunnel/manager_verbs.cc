@@ -121,7 +121,8 @@ absl::StatusOr<ChangeResult> ManagerImpl::Detach(const CallContext& call,
     Timed(timing.disestablish, [&] { Disestablish(section, path(), tunnel); });
     Timed(timing.detach, [&] {
       tunnel::Detach(section, path(), tunnel.wiring.keys);
-      qsbr_.Wait();  // when it returns, nothing comes in any more
+      qsbr_.Wait();
+      pool_->WaitHandedOver(section);  // nothing comes in any more
     });
   };
   return Verb(call, name, options, verb);

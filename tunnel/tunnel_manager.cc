@@ -144,6 +144,7 @@ absl::StatusOr<StatsSnapshot> ManagerImpl::Stats(
   snapshot.unmatched_drops = pool_->UnmatchedDrops();
   snapshot.workers = pool_->Counters();
   snapshot.read_time = absl::Now();
+  snapshot.steady_time = SteadyNow().time_since_epoch();
   return snapshot;
 }
 

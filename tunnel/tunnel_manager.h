@@ -32,6 +32,7 @@
 #include "encap/drop_reason.h"
 #include "tunnel/config_store.h"
 #include "tunnel/endpoint/endpoint_config.h"
+#include "tunnel/path/dispatch.h"
 #include "tunnel/platform.h"
 #include "tunnel/stats/stats_snapshot.h"
 #include "tunnel/sync/config_lock.h"
@@ -48,6 +49,8 @@ class TunnelManager {
     int workers = 0;
     // How long a worker asks for packets again and again before it sleeps.
     std::chrono::nanoseconds busy_poll{0};
+    // Whether received packets go through rings on their way.
+    Dispatch dispatch = Dispatch::kHybrid;
     // Tunnels at most; above it TUNNEL_LIMIT.
     size_t max_tunnels = 4096;
     // Changes that may wait for the configuration lock; above it

@@ -241,6 +241,14 @@ constexpr WordInfo kWords[] = {
      .verbs = kSpec,
      .help = "with a rate: bytes that may go at once, 64kb (default auto: 10 "
              "ms at the rate)"},
+    {.name = "steering",
+     .kind = ValueKind::kEnum,
+     .value = "auto|on|off",
+     .field = "tunnel.steering",
+     .enum_prefix = "STEERING_",
+     .verbs = kSpec,
+     .help = "the worker that an inner flow belongs to writes what was "
+             "received (default auto: in UDP with a fixed source port)"},
     {.name = "label",
      .kind = ValueKind::kLabel,
      .value = "K=V",

@@ -136,6 +136,12 @@ JsonWriter& JsonWriter::Number(uint64_t value) {
   return *this;
 }
 
+JsonWriter& JsonWriter::Decimal(double value) {
+  StartValue();
+  absl::StrAppendFormat(&text_, "%.3f", value);
+  return *this;
+}
+
 JsonWriter& JsonWriter::Bool(bool value) {
   StartValue();
   text_.append(value ? "true" : "false");

@@ -28,6 +28,8 @@ class JsonWriter {
   // UTF-8 text; bytes that are no UTF-8 become U+FFFD.
   JsonWriter& String(absl::string_view text);
   JsonWriter& Number(uint64_t value);
+  // With three digits behind the point; a finite number.
+  JsonWriter& Decimal(double value);
   JsonWriter& Bool(bool value);
   // Proto3 JSON with the field names of the .proto: fields at their default are
   // left out, 64-bit numbers are strings.

@@ -113,6 +113,11 @@ std::string OptionsText(const Tunnel& tunnel) {
     absl::StrAppend(&text, " rate ", RateText(tunnel.rate()));
   if (tunnel.burst() != 0)
     absl::StrAppend(&text, " burst ", SizeText(tunnel.burst()));
+  if (tunnel.steering() > tunnel::v1::STEERING_AUTO) {
+    absl::StrAppend(
+        &text, " steering ",
+        Word(tunnel::v1::Steering_Name(tunnel.steering()), "STEERING_"));
+  }
   return text.empty() ? "" : absl::StrCat("   ", text, "\n");
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "ctl/cli/duration.h"
@@ -95,6 +96,23 @@ void WriteWorkerStats(const v1::WorkerStats& worker, JsonWriter* json) {
   histogram("receive_batch_histogram", worker.receive_batch_histogram());
   histogram("transmit_batch_histogram", worker.transmit_batch_histogram());
   json->Key("socket_drops").Number(worker.socket_drops());
+  json->Key("busy_seconds").Decimal(worker.busy_seconds());
+  if (worker.has_handoff()) {
+    const v1::HandoffStats& handoff = worker.handoff();
+    json->Key("handoff").BeginObject();
+    json->Key("packets").Number(handoff.packets());
+    json->Key("depth").Number(handoff.depth());
+    json->Key("capacity").Number(handoff.capacity());
+    json->Key("high_watermark").Number(handoff.high_watermark());
+    json->Key("pushes").Number(handoff.pushes());
+    json->Key("visits").Number(handoff.visits());
+    json->Key("wakeups").Number(handoff.wakeups());
+    json->Key("drops").Number(handoff.drops());
+    histogram("batch_histogram", handoff.batch_histogram());
+    histogram("depth_histogram", handoff.depth_histogram());
+    json->Key("depth_sum").Number(handoff.depth_sum());
+    json->EndObject();
+  }
   json->EndObject();
 }
 
@@ -128,6 +146,33 @@ std::string DropLines(absl::string_view name, absl::string_view direction,
                     "\n");
   }
   return text;
+}
+
+std::string Ratio(uint64_t of, uint64_t by) {
+  if (by == 0) return "-";
+  return absl::StrFormat("%.2f",
+                         static_cast<double>(of) / static_cast<double>(by));
+}
+
+// What workers have handed to each other; nothing where there is one.
+std::string HandoffsText(const tunnel::v1::GetStatsResponse& stats) {
+  Table table({"TO-WORKER", "PACKETS", "DEPTH", "CAPACITY", "HIGH-WATER",
+               "PACKETS/WAKEUP", "SYNCS/PACKET", "DROPS"});
+  table.AlignRight(1);
+  bool any = false;
+  for (const tunnel::v1::WorkerStats& worker : stats.workers()) {
+    if (!worker.has_handoff()) continue;
+    any = true;
+    const v1::HandoffStats& handoff = worker.handoff();
+    table.AddRow(
+        {absl::StrCat(worker.worker()), absl::StrCat(handoff.packets()),
+         absl::StrCat(handoff.depth()), absl::StrCat(handoff.capacity()),
+         absl::StrCat(handoff.high_watermark()),
+         Ratio(handoff.packets(), handoff.wakeups()),
+         Ratio(2 * (handoff.pushes() + handoff.visits()), handoff.packets()),
+         absl::StrCat(handoff.drops())});
+  }
+  return any ? table.Text() : "";
 }
 
 std::string WorkersText(const tunnel::v1::GetStatsResponse& stats) {
@@ -211,7 +256,7 @@ std::string StatsText(const tunnel::v1::GetStatsResponse& stats, bool details) {
   if (!details) return text;
   absl::StrAppend(&text,
                   DropLines("(no tunnel)", "rx", stats.unmatched_drops()),
-                  WorkersText(stats));
+                  WorkersText(stats), HandoffsText(stats));
   return text;
 }
 
@@ -231,6 +276,8 @@ std::string StatsJson(const tunnel::v1::GetStatsResponse& stats, bool details,
     for (const auto& worker : stats.workers()) WriteWorkerStats(worker, &json);
     json.EndArray();
     if (stats.has_read_time()) json.Key("read_time").Message(stats.read_time());
+    if (stats.has_steady_time())
+      json.Key("steady_time").Message(stats.steady_time());
     json.EndObject();
   }
   return json.Take() + "\n";

@@ -90,6 +90,8 @@ TEST(UpdateRequest, HasExactlyTheFieldsThatAreNamed) {
       {"udpcsum", "", "udp_zero_checksum"},
       {"fragment outer", "fragment: FRAGMENT_OUTER", "fragment"},
       {"fragment none", "fragment: FRAGMENT_NONE", "fragment"},
+      {"steering on", "steering: STEERING_ON", "steering"},
+      {"steering off", "steering: STEERING_OFF", "steering"},
       {"allowed-ips 10.9.0.0/16", "allowed_ips: '10.9.0.0/16'", "allowed_ips"},
       {"noallowed-ips", "", "allowed_ips"},
       {"mss-clamp 1400", "mss_clamp: 1400", "mss_clamp"},

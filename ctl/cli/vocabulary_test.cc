@@ -31,7 +31,7 @@ TEST(Vocabulary, EveryWordOfCreateThatSetsAFieldIsAWordOfTheFile) {
     }
     ++words;
   }
-  EXPECT_EQ(words, 30);
+  EXPECT_EQ(words, 31);
 }
 
 TEST(Vocabulary, EveryAliasOfTheFileIsAWordOfCreate) {

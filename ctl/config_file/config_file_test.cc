@@ -98,6 +98,7 @@ TEST(Words, EachSetsItsField) {
        "transport: TRANSPORT_UDP udp_source_port: 9 udp_zero_checksum: true"},
       {"source-port = \"auto\"", ""},
       {"fragment = \"none\"", "fragment: FRAGMENT_NONE"},
+      {"steering = \"on\"", "steering: STEERING_ON"},
       {"allowed_ips = [\"10.9.0.0/16\", \"::/0\"]",
        "allowed_ips: '10.9.0.0/16' allowed_ips: '::/0'"},
       {"allowed-ips = \"10.9.0.0/16\"", "allowed_ips: '10.9.0.0/16'"},

@@ -151,6 +151,14 @@ constexpr FieldInfo kFields[] = {
      .help = "with a rate: bytes that may go at once (\"auto\": 10 ms at the "
              "rate)",
      .keyword = "auto"},
+    {.name = "steering",
+     .alias = "",
+     .field = "steering",
+     .kind = FieldKind::kEnum,
+     .value = "auto|on|off",
+     .help = "the worker that an inner flow belongs to writes what was "
+             "received; auto is on in UDP with a fixed source port (\"auto\")",
+     .enum_prefix = "STEERING_"},
     {"labels", "label", "labels", FieldKind::kLabels, "table of texts",
      "what people and programs note about the tunnel (none)"},
 };

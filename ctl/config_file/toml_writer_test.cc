@@ -52,6 +52,7 @@ const char* const kRows[] = {
     "udp_zero_checksum: true",
     "df: DF_OFF fragment: FRAGMENT_OUTER",
     "fragment: FRAGMENT_NONE",
+    "steering: STEERING_OFF",
     "allowed_ips: '10.9.0.0/16' allowed_ips: '2001:db8::/64'",
     "mss_clamp: 0",
     "mss_clamp: 1400",

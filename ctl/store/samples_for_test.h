@@ -33,6 +33,7 @@ inline EndpointConfig FullConfig(const std::string& name) {
   config.encap.udp_source_port = 4001;
   config.encap.udp_zero_checksum = true;
   config.encap.fragment = encap::FragmentPolicy::kOuter;
+  config.steering = Steering::kOn;
   config.encap.allowed_sources = {*encap::IpPrefix::Parse("10.9.0.0/16"),
                                   *encap::IpPrefix::Parse("fd00::/64")};
   config.encap.mss_clamp = 1234;

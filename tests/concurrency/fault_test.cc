@@ -16,7 +16,8 @@
 namespace tunnel {
 namespace {
 
-std::string g_torture_test, g_ring_test;  // paths of the programs
+// Paths of the programs.
+std::string g_torture_test, g_ring_test, g_handoff_test;
 
 struct Outcome {
   int status = 0;  // of waitpid()
@@ -53,6 +54,8 @@ constexpr char kNumber[] = "sequence number ";
 constexpr char kDisorder[] = "items out of order";
 constexpr char kItemsLost[] = "items lost or doubled";
 constexpr char kLostWakeUp[] = "lost wake-up";
+constexpr char kFlowDisorder[] = "flows out of order";
+constexpr char kNotWritten[] = "not written yet";
 
 struct Case {
   Fault fault;
@@ -101,7 +104,16 @@ std::vector<Case> Cases() {
       {Fault::kMpscSealMissed, {kDisorder, kItemsLost}},
       {Fault::kWakeRingFirst, {kLostWakeUp}},
       {Fault::kWakeLookFirst, {kLostWakeUp}},
+      {Fault::kHandoffDoneRelaxed, {kTsan}},
+      {Fault::kHandoffNotAwaited, {kTsan, kNotWritten}},
+      {Fault::kHandoffUnsettled, {kFlowDisorder}},
   };
+}
+
+// The test that has to find it.
+const std::string& ProgramFor(Fault fault) {
+  if (fault >= Fault::kHandoffDoneRelaxed) return g_handoff_test;
+  return fault >= Fault::kRingPushRelaxed ? g_ring_test : g_torture_test;
 }
 
 class SeededFault : public testing::TestWithParam<Case> {};
@@ -109,9 +121,8 @@ class SeededFault : public testing::TestWithParam<Case> {};
 TEST_P(SeededFault, IsFoundAsWhatItIs) {
   if (!kSeededFaults) GTEST_SKIP() << "faults exist with --config=tsan only";
   const Case& test = GetParam();
-  const bool ring = test.fault >= Fault::kRingPushRelaxed;
-  const Outcome outcome = RunWith(ring ? g_ring_test : g_torture_test,
-                                  test.fault, test.load_seconds);
+  const Outcome outcome =
+      RunWith(ProgramFor(test.fault), test.fault, test.load_seconds);
   EXPECT_FALSE(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == 0);
   // Without a fault there is no report of ThreadSanitizer, so one is always its
   // work: a fault may leave something dangling that a thread meets before the
@@ -145,11 +156,13 @@ TEST(SeededFaults, EachHasACase) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  if (argc != 3) {
-    std::fprintf(stderr, "usage: fault_test TORTURE_TEST RING_TEST\n");
+  if (argc != 4) {
+    std::fprintf(stderr,
+                 "usage: fault_test TORTURE_TEST RING_TEST HANDOFF_TEST\n");
     return 2;
   }
   tunnel::g_torture_test = argv[1];
   tunnel::g_ring_test = argv[2];
+  tunnel::g_handoff_test = argv[3];
   return RUN_ALL_TESTS();
 }

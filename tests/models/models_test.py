@@ -72,6 +72,11 @@ FAULTS = {
         "mpsc_free_relaxed": "items_in_order",
         "mpsc_seal_missed": "nothing_left_behind",
     },
+    "handoff": {
+        "handoff_done_relaxed": "endpoint_is_alive",
+        "handoff_not_awaited": "endpoint_is_alive",
+        "handoff_unsettled": "flow_in_order",
+    },
     "wake": {
         "wake_ring_first": "no_lost_wake_up",
         "wake_look_first": "no_lost_wake_up",

@@ -52,8 +52,12 @@ enum class Fault {
   kMpscSealMissed,      // its consumer goes on without looking for the seal
   kWakeRingFirst,       // a producer rings the Doorbell, then pushes
   kWakeLookFirst,       // a consumer looks, then says that it sleeps
+  // ---- hand-off between workers ----
+  kHandoffDoneRelaxed,  // a worker says without release what it has written
+  kHandoffNotAwaited,   // a tunnel goes while packets of it are on their way
+  kHandoffUnsettled,    // a flow goes another way while it waits in a lane
 };
-inline constexpr Fault kLastFault = Fault::kWakeLookFirst;
+inline constexpr Fault kLastFault = Fault::kHandoffUnsettled;
 
 // "no_grace_period".
 constexpr absl::string_view FaultName(Fault fault) {
@@ -128,6 +132,12 @@ constexpr absl::string_view FaultName(Fault fault) {
       return "wake_ring_first";
     case Fault::kWakeLookFirst:
       return "wake_look_first";
+    case Fault::kHandoffDoneRelaxed:
+      return "handoff_done_relaxed";
+    case Fault::kHandoffNotAwaited:
+      return "handoff_not_awaited";
+    case Fault::kHandoffUnsettled:
+      return "handoff_unsettled";
   }
   return "none";
 }

@@ -48,6 +48,10 @@ class Endpoint {
     return counters_;
   }
 
+  // Whether a variant of it has ever steered; the control side's.
+  bool has_steered() const { return has_steered_; }
+  void SetSteered() { has_steered_ = true; }
+
   // The queue by which `worker` hands packets to the kernel.
   TunQueue& write_queue(size_t worker) {
     return device_->queue(worker % device_->queue_count());
@@ -58,6 +62,7 @@ class Endpoint {
   const std::unique_ptr<TunDevice> device_;
   const std::shared_ptr<TunnelCounterBlocks> counters_;
   Snapshot<Variant> output_;
+  bool has_steered_ = false;
 };
 
 }  // namespace tunnel

@@ -66,6 +66,18 @@ std::optional<std::string> FragmentText(encap::FragmentPolicy fragment) {
   return absl::StrCat(static_cast<int>(fragment));
 }
 
+std::optional<std::string> SteeringText(Steering steering) {
+  switch (steering) {
+    case Steering::kAuto:
+      return std::nullopt;
+    case Steering::kOn:
+      return "on";
+    case Steering::kOff:
+      return "off";
+  }
+  return absl::StrCat(static_cast<int>(steering));
+}
+
 std::optional<std::string> MssText(std::optional<uint16_t> mss) {
   if (mss && *mss == 0) return "auto";
   return NumberText(mss);
@@ -151,6 +163,7 @@ std::vector<FieldText> LaterFieldTexts(const EndpointConfig& config) {
       {"mss_clamp", MssText(e.mss_clamp), "off"},
       {"rate", RateWord(config.rate), "none"},
       {"burst", SizeWord(config.burst), "auto"},
+      {"steering", SteeringText(config.steering), "auto"},
   };
 }
 
@@ -206,6 +219,13 @@ void DiffTexts(const std::vector<FieldText>& before,
 }
 
 }  // namespace
+
+bool Steers(const EndpointConfig& config) {
+  if (config.steering != Steering::kAuto)
+    return config.steering == Steering::kOn;
+  return config.encap.transport == encap::OuterTransport::kUdp &&
+         config.encap.udp_source_port != 0;
+}
 
 std::string LocalText(const EndpointConfig& config) {
   if (config.local_device.empty()) return config.encap.local.ToString();

@@ -18,6 +18,14 @@
 
 namespace tunnel {
 
+// Whether the worker that an inner flow belongs to writes what was received,
+// whichever worker has received it.
+enum class Steering : uint8_t {
+  kAuto,  // where the receive sockets can not spread the flows: Steers()
+  kOn,
+  kOff,
+};
+
 struct EndpointConfig {
   std::string name;          // interface name, 1 to 15 bytes
   encap::EncapConfig encap;  // mode, addresses, keys, ttl, ...
@@ -34,6 +42,7 @@ struct EndpointConfig {
   // 0: nothing. Then one worker has the whole output of the tunnel.
   uint64_t rate = 0;
   uint32_t burst = 0;  // bytes that go at once; 0: what `rate` is for 10 ms
+  Steering steering = Steering::kAuto;
   bool admin_up = true;
   std::map<std::string, std::string> labels;
 
@@ -47,6 +56,12 @@ std::string LocalText(const EndpointConfig& config);
 // What `remote` is as text: the address; of a wildcard "any", which takes the
 // family of the local address, or with a local_device "any4" or "any6".
 std::string RemoteText(const EndpointConfig& config);
+
+// What `steering` comes to. The kernel spreads packets of protocol 4, 41 and 47
+// over the workers by the inner flow, those in UDP by the outer one; so kAuto
+// is on for a tunnel in UDP with a fixed source port, as its peer is taken to
+// have one too.
+bool Steers(const EndpointConfig& config);
 
 // Limits that Validate() enforces and the documentation states.
 inline constexpr size_t kMaxNameLength = 15;

@@ -18,9 +18,11 @@
 namespace tunnel {
 namespace {
 
+using encap::FragmentPolicy;
 using encap::IpAddress;
 using encap::IpPrefix;
 using encap::Mode;
+using encap::OuterTransport;
 
 EndpointConfig Gre() {
   EndpointConfig config;
@@ -300,28 +302,24 @@ const std::vector<std::pair<const char*, Edit>>& SingleEdits() {
       {"labels", [](EndpointConfig& c) { c.labels["a"] = "b"; }},
       {"encap_limit", [](EndpointConfig& c) { c.encap.encap_limit = 0; }},
       {"transport",
-       [](EndpointConfig& c) {
-         c.encap.transport = encap::OuterTransport::kUdp;
-       }},
+       [](EndpointConfig& c) { c.encap.transport = OuterTransport::kUdp; }},
       {"udp_port", [](EndpointConfig& c) { c.encap.udp_port = 1; }},
       {"udp_source_port",
        [](EndpointConfig& c) { c.encap.udp_source_port = 1; }},
       {"udp_zero_checksum",
        [](EndpointConfig& c) { c.encap.udp_zero_checksum = true; }},
       {"fragment",
-       [](EndpointConfig& c) {
-         c.encap.fragment = encap::FragmentPolicy::kOuter;
-       }},
+       [](EndpointConfig& c) { c.encap.fragment = FragmentPolicy::kOuter; }},
       {"fragment",
-       [](EndpointConfig& c) {
-         c.encap.fragment = encap::FragmentPolicy::kNone;
-       }},
+       [](EndpointConfig& c) { c.encap.fragment = FragmentPolicy::kNone; }},
       {"allowed_ips",
        [](EndpointConfig& c) {
          c.encap.allowed_sources = {*IpPrefix::Parse("10.9.0.0/16")};
        }},
       {"mss_clamp", [](EndpointConfig& c) { c.encap.mss_clamp = 0; }},
       {"mss_clamp", [](EndpointConfig& c) { c.encap.mss_clamp = 1400; }},
+      {"steering", [](EndpointConfig& c) { c.steering = Steering::kOn; }},
+      {"steering", [](EndpointConfig& c) { c.steering = Steering::kOff; }},
   };
   return *edits;
 }

@@ -67,6 +67,13 @@ class FlowContexts {
   std::vector<WorkerContext> contexts_;
 };
 
+// Who writes what was received to the device.
+enum class SteerMode : uint8_t {
+  kDirect,    // the worker that has received it
+  kSteered,   // the worker that the inner flow belongs to
+  kSettling,  // as kDirect, once what was handed over before is written
+};
+
 struct Variant {
   // `outer` has the source in force.
   Variant(Endpoint& e, const encap::EncapConfig& outer, const SendRoute& r,
@@ -91,6 +98,8 @@ struct Variant {
   // kRecursion). Set before publication.
   encap::DropReason transmit_block = encap::DropReason::kNone;
   encap::DropReason receive_block = encap::DropReason::kNone;
+  // Set before publication.
+  SteerMode steer = SteerMode::kDirect;
   // What the inner TCP may announce. Set before publication.
   encap::MssLimits mss;
   // What the output is held to. Set before publication.

@@ -1,5 +1,6 @@
 #include "tunnel/path/input.h"
 
+#include <algorithm>
 #include <span>
 
 #include "encap/drop_reason.h"
@@ -35,7 +36,33 @@ void Input::Run(size_t index) noexcept {
     batch.last = &incoming == &packets.back();
     Receive(incoming, batch);
   }
+  Flush();
+}
+
+void Input::Flush() noexcept {
   writer_.Flush();
+  handoff_.Flush();
+}
+
+void Input::RunHandoffs() noexcept {
+  for (size_t from = 0; from < handoff_.lane_count(); ++from) {
+    HandoffLane* const lane = handoff_.lane_from(from);
+    if (lane != nullptr && lane->Waiting() != 0) RunLane(*lane);
+  }
+}
+
+// The slots are given back when the packets are written: until then their
+// tunnels can not go.
+void Input::RunLane(HandoffLane& lane) noexcept {
+  lane.CountDepth();
+  const size_t count = std::min(lane.Waiting(), Handoff::kBatch);
+  for (size_t i = 0; i < count; ++i) {
+    HandoffSlot& slot = lane.at(i);
+    slot.endpoint->counters(worker_).last_receive_ns.Set(slot.receive_ns);
+    writer_.Write(*slot.endpoint, slot.ethernet, slot.packet, i + 1 == count);
+  }
+  writer_.Flush();
+  lane.Done(count);
 }
 
 // Fragments of packets that were not completed count when they are given up:
@@ -119,8 +146,38 @@ void Input::Deliver(const Variant& variant, const encap::OuterInfo& outer,
     return tunnel.CountDropRx(why, MergedCount(packet));
 
   if (variant.mss.any()) encap::ClampMss(packet, variant.ethernet, variant.mss);
+  if (handoff_.Concerns(variant.steer) &&
+      HandOver(variant, packet, batch.now_ns)) {
+    return;
+  }
   tunnel.last_receive_ns.Set(batch.now_ns);
   writer_.Write(variant, packet, batch.last);
+}
+
+bool Input::HandOver(const Variant& variant, const encap::PacketBuffer& packet,
+                     uint64_t now_ns) noexcept {
+  const uint32_t flow = Handoff::FlowOf(packet, variant.ethernet);
+  const size_t to = handoff_.Route(variant.steer, flow);
+  if (to == Handoff::kHere) return false;
+  if (!Stage(to, flow, variant, packet, now_ns)) {
+    variant.endpoint->counters(worker_).CountDropRx(DropReason::kQueueFull,
+                                                    MergedCount(packet));
+  } else if (handoff_.BatchIsFull(to)) {
+    // The other worker begins while this one goes on.
+    Flush();
+  }
+  return true;
+}
+
+bool Input::Stage(size_t to, uint32_t flow, const Variant& variant,
+                  const encap::PacketBuffer& packet, uint64_t now_ns) noexcept {
+  if (to == worker_ && handoff_.LaneIsFull(to)) {
+    // Nobody else makes room.
+    Flush();
+    RunLane(*handoff_.lane_from(worker_));
+  }
+  return handoff_.Stage(to, flow, *variant.endpoint, variant.ethernet, packet,
+                        now_ns);
 }
 
 }  // namespace tunnel

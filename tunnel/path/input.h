@@ -2,7 +2,7 @@
 //
 //   Transport::ReceiveBatch -> ParseOuter -> EndpointTable::Find ->
 //   Decapsulator
-//   -> TunWriter -> counters
+//   -> [Handoff to another worker] -> TunWriter -> counters
 //
 // A super-packet counts as the packets that it was merged from. Outer fragments
 // are put together first; of IPv4 the kernel has done so. One ReadSection for a
@@ -18,6 +18,7 @@
 #include "encap/packet.h"
 #include "encap/reassembly.h"
 #include "tunnel/endpoint/endpoint_table.h"
+#include "tunnel/path/handoff.h"
 #include "tunnel/path/tun_writer.h"
 #include "tunnel/stats/counters.h"
 #include "tunnel/sync/qsbr.h"
@@ -29,16 +30,22 @@ class Input {
  public:
   // All references must outlive the object and belong to worker `worker`.
   Input(size_t worker, const EndpointTable& table, Qsbr::Reader& reader,
-        Transport& transport, WorkerCountersOwned& counters)
+        Transport& transport, HandoffLanes& lanes,
+        WorkerCountersOwned& counters)
       : worker_(worker),
         table_(table),
         reader_(reader),
         transport_(transport),
         counters_(counters),
-        writer_(worker) {}
+        writer_(worker),
+        handoff_(lanes, worker) {}
 
   // Handles one batch of what waits at transport.receive_fds()[index].
   void Run(size_t index) noexcept;
+
+  // Writes what other workers have handed over, at most a batch of each.
+  void RunHandoffs() noexcept;
+  Handoff& handoff() { return handoff_; }
 
  private:
   struct Batch {
@@ -57,6 +64,16 @@ class Input {
   // A packet of `variant`, outer headers and all.
   void Deliver(const Variant& variant, const encap::OuterInfo& outer,
                encap::PacketBuffer& packet, const Batch& batch) noexcept;
+  // True when the inner packet goes by a lane, or was dropped.
+  bool HandOver(const Variant& variant, const encap::PacketBuffer& packet,
+                uint64_t now_ns) noexcept;
+  bool Stage(size_t to, uint32_t flow, const Variant& variant,
+             const encap::PacketBuffer& packet, uint64_t now_ns) noexcept;
+  // Ends a batch: what was written directly is out before what was staged
+  // behind it can be.
+  void Flush() noexcept;
+  // Writes what waits in a lane, at most a batch.
+  void RunLane(HandoffLane& lane) noexcept;
   // Takes an outer fragment; true when `packet` is now the whole packet.
   bool Reassemble(encap::PacketBuffer& packet) noexcept;
 
@@ -71,6 +88,7 @@ class Input {
   Transport& transport_;
   WorkerCountersOwned& counters_;
   TunWriter writer_;
+  Handoff handoff_;
   encap::Reassembler reassembler_{kReassembly};
   uint64_t given_up_ = 0;  // fragments, as counted
 };

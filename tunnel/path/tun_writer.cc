@@ -28,19 +28,19 @@ TunWriter::TunWriter(size_t worker)
       coalescer_({.flows = kFlows, .headroom = kTunHeadroom + kMaxLinkHeader}) {
 }
 
-void TunWriter::Write(const Variant& variant, PacketBuffer& packet,
+void TunWriter::Write(Endpoint& endpoint, bool ethernet, PacketBuffer& packet,
                       bool last) noexcept {
-  if (endpoint_ != variant.endpoint) Begin(variant);
+  if (endpoint_ != &endpoint) Begin(endpoint);
   if (coalescer_.held() == 0 && (last || !queue_->offloads().tcp))
     return Put(packet);
-  if (variant.ethernet) return WriteFrame(packet);
+  if (ethernet) return WriteFrame(packet);
   link_len_ = 0;
   coalescer_.Offer(packet, *this);
 }
 
-void TunWriter::Begin(const Variant& variant) noexcept {
+void TunWriter::Begin(Endpoint& endpoint) noexcept {
   WriteHeld();
-  endpoint_ = variant.endpoint;
+  endpoint_ = &endpoint;
   queue_ = &endpoint_->write_queue(worker_);
   coalescer_.set_udp(queue_->offloads().udp);
 }

@@ -4,8 +4,9 @@
 // Packets of one tunnel at a time are merged: those of another one flush what
 // is held. All of them leave in the order of their flow; see
 // encap/offload/coalesce.h for what is merged. The caller flushes at the end of
-// each batch, inside the ReadSection in which it wrote. No lock, no allocation
-// after the constructor, no atomic read-modify-write. One thread.
+// each batch, inside the ReadSection in which it wrote, or while what was
+// handed over still keeps the tunnel alive. No lock, no allocation after the
+// constructor, no atomic read-modify-write. One thread.
 
 #ifndef TUNNEL_PATH_TUN_WRITER_H_
 #define TUNNEL_PATH_TUN_WRITER_H_
@@ -30,6 +31,10 @@ class TunWriter : private encap::CoalesceSink {
   // leaves it, or holds a copy until Flush(). `last`: nothing of this batch
   // comes behind it, so that it need not be held.
   void Write(const Variant& variant, encap::PacketBuffer& packet,
+             bool last) noexcept {
+    Write(*variant.endpoint, variant.ethernet, packet, last);
+  }
+  void Write(Endpoint& endpoint, bool ethernet, encap::PacketBuffer& packet,
              bool last) noexcept;
   // Writes what is held. The tunnel is forgotten, it may go then.
   void Flush() noexcept {
@@ -43,7 +48,7 @@ class TunWriter : private encap::CoalesceSink {
   static constexpr size_t kFlows = 8;
 
   void WriteHeld() noexcept { coalescer_.Flush(*this); }
-  void Begin(const Variant& variant) noexcept;
+  void Begin(Endpoint& endpoint) noexcept;
   void WriteFrame(encap::PacketBuffer& frame) noexcept;
   void Take(encap::PacketBuffer& packet) noexcept override;
   void Put(encap::PacketBuffer& packet) noexcept;

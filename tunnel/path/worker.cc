@@ -1,7 +1,9 @@
 #include "tunnel/path/worker.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -17,28 +19,39 @@
 namespace tunnel {
 namespace {
 
-// epoll tags: the eventfd, the timer, then the sockets; a larger tag is a
-// QueueContext*.
+// epoll tags: the eventfd, the timer, the hand-offs, then the sockets; a larger
+// tag is a QueueContext*.
 constexpr uint64_t kWakeTag = 0;
 constexpr uint64_t kTimerTag = 1;
-constexpr uint64_t kFirstSocketTag = 2;
+constexpr uint64_t kHandoffTag = 2;
+constexpr uint64_t kFirstSocketTag = 3;
 constexpr uint64_t kLastSocketTag = 63;
 
 // The kernel is asked for its drop count once in so many wake-ups: a system
 // call.
 constexpr uint64_t kDropPollMask = 255;
 
+void NameAndPin(size_t index, int cpu) {
+  SetThreadName(absl::StrCat("tunnel-w", index));
+  if (const absl::Status pinned = PinThread(cpu); !pinned.ok()) {
+    LogWarning("worker is not pinned",
+               {{"worker", absl::StrCat(index)},
+                {"cause", std::string(pinned.message())}});
+  }
+}
+
 }  // namespace
 
 Worker::Worker(size_t index, int cpu, const EndpointTable& table,
-               Qsbr::Reader& reader, std::unique_ptr<Transport> transport,
+               Qsbr::Reader& reader, HandoffLanes& lanes,
+               std::unique_ptr<Transport> transport,
                std::chrono::nanoseconds busy_poll)
     : index_(index),
       cpu_(cpu),
       busy_poll_(busy_poll),
       transport_(std::move(transport)),
       output_(index, table, reader, *transport_, counters_),
-      input_(index, table, reader, *transport_, counters_),
+      input_(index, table, reader, *transport_, lanes, counters_),
       error_input_(index, table, reader, *transport_) {}
 
 Worker::~Worker() { Stop(); }
@@ -52,6 +65,7 @@ absl::Status Worker::Start() {
   }
   RETURN_IF_ERROR(Watch(wake_.get(), kWakeTag));
   RETURN_IF_ERROR(Watch(waiting_.fd(), kTimerTag));
+  RETURN_IF_ERROR(Watch(input_.handoff().bell_fd(), kHandoffTag));
   uint64_t tag = kFirstSocketTag;
   for (const int fd : transport_->receive_fds())
     RETURN_IF_ERROR(Watch(fd, tag++));
@@ -86,6 +100,19 @@ void Worker::Stop() {
   thread_.join();
 }
 
+double Worker::busy_seconds() {
+  clockid_t clock;
+  timespec time{};
+  const MutexLock lock(mu_);
+  if (!running_ ||
+      ::pthread_getcpuclockid(thread_.native_handle(), &clock) != 0 ||
+      ::clock_gettime(clock, &time) != 0) {
+    return 0;
+  }
+  return static_cast<double>(time.tv_sec) +
+         static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
 void Worker::Post(Verb verb, QueueContext* queue) {
   {
     const MutexLock lock(mu_);
@@ -107,18 +134,13 @@ void Worker::WaitDone() {
 }
 
 void Worker::Loop() {
-  SetThreadName(absl::StrCat("tunnel-w", index_));
-  if (const absl::Status pinned = PinThread(cpu_); !pinned.ok()) {
-    LogWarning("worker is not pinned",
-               {{"worker", absl::StrCat(index_)},
-                {"cause", std::string(pinned.message())}});
-  }
+  NameAndPin(index_, cpu_);
   std::array<epoll_event, 64> events;
   uint64_t rounds = 0;
   // Pairs with the store in Stop() [W1].
   while (!stop_.load(std::memory_order_acquire)) {
     const int n = Wait(events);
-    if (n <= 0) continue;  // EINTR
+    if (n < 0) continue;  // EINTR
     counters_.wakeups.Add(1);
     if ((++rounds & kDropPollMask) == 0)
       counters_.socket_drops.Set(transport_->receive_drops());
@@ -129,12 +151,15 @@ void Worker::Loop() {
         commands = true;
       } else if (tag == kTimerTag) {
         EndWaits();
+      } else if (tag == kHandoffTag) {
+        input_.handoff().ClearBell();
       } else if (tag <= kLastSocketTag) {
         ServeSocket(tag - kFirstSocketTag);
       } else {
         Serve(*reinterpret_cast<QueueContext*>(tag));
       }
     }
+    input_.RunHandoffs();
     // After the round: none of its events can refer to a queue that goes now.
     if (commands) RunCommands();
   }
@@ -150,10 +175,18 @@ void Worker::Loop() {
 // Commands come as events too, and no ReadSection is open here: neither they
 // nor a grace period waits for the polling.
 int Worker::Wait(std::span<epoll_event> events) noexcept {
+  const bool handed = input_.handoff().PrepareSleep();
+  const int n = Ask(events, handed);
+  input_.handoff().Awake();
+  return n == 0 && !handed ? -1 : n;
+}
+
+int Worker::Ask(std::span<epoll_event> events, bool at_once) noexcept {
   const auto ask = [&](int timeout_ms) {
     return ::epoll_wait(epoll_.get(), events.data(),
                         static_cast<int>(events.size()), timeout_ms);
   };
+  if (at_once) return ask(0);
   if (busy_poll_.count() != 0) {
     const SteadyTime begin = SteadyNow();
     do {

@@ -23,6 +23,7 @@
 #include "tunnel/base/unique_fd.h"
 #include "tunnel/endpoint/endpoint_table.h"
 #include "tunnel/path/error_input.h"
+#include "tunnel/path/handoff.h"
 #include "tunnel/path/input.h"
 #include "tunnel/path/output.h"
 #include "tunnel/path/queue_context.h"
@@ -36,10 +37,11 @@ namespace tunnel {
 
 class Worker {
  public:
-  // `table` and `reader` outlive the worker. `busy_poll`: how long it asks
-  // again and again, instead of sleeping, once it has had something to do.
+  // `table`, `reader` and `lanes` outlive the worker. `busy_poll`: how long it
+  // asks again and again, instead of sleeping, once it has had something to do.
   Worker(size_t index, int cpu, const EndpointTable& table,
-         Qsbr::Reader& reader, std::unique_ptr<Transport> transport,
+         Qsbr::Reader& reader, HandoffLanes& lanes,
+         std::unique_ptr<Transport> transport,
          std::chrono::nanoseconds busy_poll);
   ~Worker();  // Stop()
   Worker(const Worker&) = delete;
@@ -63,6 +65,8 @@ class Worker {
 
   int cpu() const { return cpu_; }
   const WorkerCountersOwned& counters() const { return counters_; }
+  // CPU time of the thread, seconds; 0 when it does not run.
+  double busy_seconds();
 
  private:
   struct Command {
@@ -72,8 +76,10 @@ class Worker {
 
   absl::Status Watch(int fd, uint64_t tag);
   void Loop();
-  // Events that wait; sleeps until there is one, or a signal. 0 or less: none.
+  // Number of events that wait; sleeps until there is one, or packets of
+  // another worker (then it may be 0). Less than 0: a signal.
   int Wait(std::span<epoll_event> events) noexcept;
+  int Ask(std::span<epoll_event> events, bool at_once) noexcept;
   void RunCommands();
   void Execute(const Command& command);
   void ServeSocket(size_t socket);

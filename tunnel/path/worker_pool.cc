@@ -23,12 +23,14 @@ Establishment::Establishment(Endpoint& endpoint, size_t workers,
 absl::StatusOr<std::unique_ptr<WorkerPool>> WorkerPool::Create(
     const EndpointTable& table, Qsbr& qsbr,
     std::vector<std::unique_ptr<Transport>> transports,
-    const std::vector<int>& cpus, std::chrono::nanoseconds busy_poll) {
+    const std::vector<int>& cpus, const Options& options) {
   std::unique_ptr<WorkerPool> pool(new WorkerPool());
+  ASSIGN_OR_RETURN(pool->lanes_,
+                   HandoffLanes::Create(transports.size(), options.dispatch));
   for (size_t i = 0; i < transports.size(); ++i) {
     pool->workers_.push_back(std::make_unique<Worker>(
-        i, cpus[i % cpus.size()], table, qsbr.reader(i),
-        std::move(transports[i]), busy_poll));
+        i, cpus[i % cpus.size()], table, qsbr.reader(i), *pool->lanes_,
+        std::move(transports[i]), options.busy_poll));
   }
   for (auto& worker : pool->workers_) RETURN_IF_ERROR(worker->Start());
   return pool;
@@ -61,12 +63,15 @@ void WorkerPool::Run(Worker::Verb verb, Establishment& establishment) {
 }
 
 std::vector<WorkerCounters> WorkerPool::Counters() const {
+  const std::vector<HandoffCounters> handoffs = lanes_->Counters();
   std::vector<WorkerCounters> all;
   for (size_t i = 0; i < workers_.size(); ++i) {
     WorkerCounters counters;
     counters.worker = static_cast<int>(i);
     counters.cpu = workers_[i]->cpu();
     AddTo(workers_[i]->counters(), counters);
+    counters.handoff = handoffs[i];
+    counters.busy_seconds = workers_[i]->busy_seconds();
     all.push_back(counters);
   }
   return all;
@@ -81,6 +86,7 @@ DropCounts WorkerPool::UnmatchedDrops() const {
 
 void WorkerPool::Stop() {
   for (auto& worker : workers_) worker->Stop();
+  lanes_->Discard();
 }
 
 }  // namespace tunnel

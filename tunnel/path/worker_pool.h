@@ -12,6 +12,8 @@
 #include "absl/status/statusor.h"
 #include "tunnel/endpoint/endpoint.h"
 #include "tunnel/endpoint/endpoint_table.h"
+#include "tunnel/path/dispatch.h"
+#include "tunnel/path/handoff.h"
 #include "tunnel/path/queue_context.h"
 #include "tunnel/path/worker.h"
 #include "tunnel/stats/stats_snapshot.h"
@@ -45,12 +47,15 @@ class Establishment {
 class WorkerPool {
  public:
   // One worker for each transport; worker i is pinned to cpus[i % cpus.size()].
-  // `table` and `qsbr` (with as many readers) outlive the pool. `busy_poll`
-  // is that of each Worker.
+  // `table` and `qsbr` (with as many readers) outlive the pool.
+  struct Options {
+    std::chrono::nanoseconds busy_poll{0};  // of each Worker
+    Dispatch dispatch = Dispatch::kHybrid;
+  };
   static absl::StatusOr<std::unique_ptr<WorkerPool>> Create(
       const EndpointTable& table, Qsbr& qsbr,
       std::vector<std::unique_ptr<Transport>> transports,
-      const std::vector<int>& cpus, std::chrono::nanoseconds busy_poll);
+      const std::vector<int>& cpus, const Options& options);
 
   size_t size() const { return workers_.size(); }
 
@@ -61,6 +66,10 @@ class WorkerPool {
   // The output is published again: workers that stopped to read go on.
   void Unpark(const ConfigSection&, Establishment& establishment);
 
+  // After a grace period: returns when every packet that workers have handed
+  // to each other before it has been written.
+  void WaitHandedOver(const ConfigSection&) const { lanes_->WaitDelivered(); }
+
   // Any thread.
   std::vector<WorkerCounters> Counters() const;
   DropCounts UnmatchedDrops() const;
@@ -70,6 +79,7 @@ class WorkerPool {
  private:
   WorkerPool() = default;
   void Run(Worker::Verb verb, Establishment& establishment);
+  std::unique_ptr<HandoffLanes> lanes_;
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 

@@ -34,8 +34,10 @@ class Change {
     Stop();
     TurnOver();
     Start();
-    // Workers may still hold old variants and entries.
+    // Workers may still hold old variants and entries, and packets that came in
+    // by them.
     path_.qsbr.Wait();
+    path_.pool.WaitHandedOver(section_);
     path_.table.Reclaim(section_);
     for (size_t i = 0; i < items_.size(); ++i) {
       items_[i].timing->packets_dropped =
@@ -169,6 +171,16 @@ class Change {
   std::vector<uint64_t> drops_;
 };
 
+// A tunnel that has steered once may have packets on their way between workers
+// when it does not any more.
+SteerMode SteerModeOf(Endpoint& endpoint, const EndpointConfig& config) {
+  if (Steers(config)) {
+    endpoint.SetSteered();
+    return SteerMode::kSteered;
+  }
+  return endpoint.has_steered() ? SteerMode::kSettling : SteerMode::kDirect;
+}
+
 }  // namespace
 
 RewirePlan PlanRewire(const Wiring& from, const Wiring& to) {
@@ -203,6 +215,7 @@ std::unique_ptr<Variant> BuildVariant(Endpoint& endpoint, const Wiring& wiring,
   variant->path = wiring.underlay.path;
   variant->mss = MssLimitsFor(wiring);
   variant->shape = {wiring.config.rate, EffectiveBurst(wiring.config)};
+  variant->steer = SteerModeOf(endpoint, wiring.config);
   if (!wiring.config.admin_up) {
     variant->transmit_block = encap::DropReason::kDown;
     variant->receive_block = encap::DropReason::kDown;

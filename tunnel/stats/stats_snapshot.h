@@ -4,6 +4,7 @@
 #define TUNNEL_STATS_STATS_SNAPSHOT_H_
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -27,6 +28,21 @@ struct TunnelCounters {
   std::optional<absl::Time> last_receive;
 };
 
+// What workers have handed to one worker.
+struct HandoffCounters {
+  uint64_t packets = 0;
+  uint64_t depth = 0;           // waiting now
+  uint64_t capacity = 0;        // packets
+  uint64_t high_watermark = 0;  // the deepest that one of the rings has been
+  uint64_t batches = 0;         // pushes, each one publication
+  uint64_t reads = 0;           // visits of the worker that found packets
+  uint64_t depth_sum = 0;       // of all visits, what they found
+  uint64_t wakeups = 0;         // system calls to wake it
+  uint64_t drops = 0;           // for want of room (queue_full)
+  BatchHistogram batch{};       // packets a push
+  BatchHistogram depths{};      // packets that a visit found
+};
+
 struct WorkerCounters {
   int worker = 0;
   int cpu = 0;
@@ -35,6 +51,8 @@ struct WorkerCounters {
   uint64_t transmit_batches = 0, transmit_packets = 0;
   BatchHistogram receive_batch{}, transmit_batch{};
   uint64_t socket_drops = 0;
+  double busy_seconds = 0;  // CPU time of the thread
+  HandoffCounters handoff;
 };
 
 struct StatsSnapshot {
@@ -46,6 +64,7 @@ struct StatsSnapshot {
   DropCounts unmatched_drops{};
   std::vector<WorkerCounters> workers;
   absl::Time read_time;
+  std::chrono::nanoseconds steady_time{0};  // when; only differences count
 };
 
 }  // namespace tunnel

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -23,6 +24,8 @@ constexpr size_t kMaxPacket = 65536 + 256;
 constexpr int kSocketBuffer = 4 << 20;  // bytes; the kernel may give less
 
 using Header = std::array<uint8_t, kVirtioNetHdrLen>;
+// Behind what was written to a device: the number of the write.
+using Stamp = std::array<uint8_t, sizeof(uint64_t)>;
 
 absl::StatusOr<std::pair<UniqueFd, UniqueFd>> QueuePair() {
   int fds[2];
@@ -39,14 +42,16 @@ absl::StatusOr<std::pair<UniqueFd, UniqueFd>> QueuePair() {
   return std::make_pair(UniqueFd(fds[0]), UniqueFd(fds[1]));
 }
 
-// One message of the two parts; -1 with errno.
+// One message of the parts; -1 with errno.
 ssize_t Transfer(ssize_t (*call)(int, const iovec*, int), int fd,
-                 Header& header, std::span<uint8_t> bytes) noexcept {
-  iovec parts[2] = {{header.data(), header.size()},
-                    {bytes.data(), bytes.size()}};
+                 Header& header, std::span<uint8_t> bytes,
+                 std::span<uint8_t> trailer = {}) noexcept {
+  iovec parts[3] = {{header.data(), header.size()},
+                    {bytes.data(), bytes.size()},
+                    {trailer.data(), trailer.size()}};
   ssize_t n;
   do {
-    n = call(fd, parts, 2);
+    n = call(fd, parts, 3);
   } while (n < 0 && errno == EINTR);
   return n;
 }
@@ -62,6 +67,7 @@ struct MemoryTunFactory::State {
   bool foreign = false;
   bool attached = false;  // a TunDevice stands for it
   bool persistent = false;
+  std::atomic<uint64_t> writes{0};  // a number for each; orders nothing else
   Mutex mu;
   bool refuse ABSL_GUARDED_BY(mu) = false;
   bool vanished ABSL_GUARDED_BY(mu) = false;
@@ -108,7 +114,11 @@ class MemoryTunFactory::Queue : public TunQueue {
     }
     Header header;
     WriteVirtioNetHdr(packet.hint(), header);
-    return Transfer(writev, fd_.get(), header, packet.bytes()) >= 0
+    Stamp stamp;
+    const uint64_t order =
+        state_->writes.fetch_add(1, std::memory_order_relaxed);
+    std::memcpy(stamp.data(), &order, sizeof order);
+    return Transfer(writev, fd_.get(), header, packet.bytes(), stamp) >= 0
                ? WriteResult::kOk
                : WriteResult::kRefused;
   }
@@ -311,10 +321,12 @@ std::optional<MemoryTunFactory::Delivered> MemoryTunFactory::Take(
     if (!(fds[i].revents & POLLIN)) continue;
     Header header;
     const ssize_t n = Transfer(readv, fds[i].fd, header, delivered.bytes);
-    if (n < static_cast<ssize_t>(header.size())) continue;
+    if (n < static_cast<ssize_t>(header.size() + sizeof(Stamp))) continue;
     ReadVirtioNetHdr(header, delivered.hint);
     delivered.queue = i;
-    delivered.bytes.resize(static_cast<size_t>(n) - header.size());
+    const size_t size = static_cast<size_t>(n) - header.size() - sizeof(Stamp);
+    std::memcpy(&delivered.order, &delivered.bytes[size], sizeof(Stamp));
+    delivered.bytes.resize(size);
     return delivered;
   }
   return std::nullopt;

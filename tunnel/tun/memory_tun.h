@@ -31,6 +31,7 @@ class MemoryTunFactory : public TunFactory {
  public:
   struct Delivered {
     size_t queue = 0;
+    uint64_t order = 0;  // of the writes to all queues, from 0
     std::vector<uint8_t> bytes;
     encap::SegmentHint hint;
   };
@@ -69,8 +70,8 @@ class MemoryTunFactory : public TunFactory {
               std::span<const uint8_t> packet,
               const encap::SegmentHint& hint = {});
 
-  // The next packet that was written to the device, on any queue; waits for it
-  // until `timeout` is over.
+  // The next packet that was written to the device, on any queue, of each queue
+  // in order; waits for it until `timeout` is over.
   std::optional<Delivered> Take(absl::string_view name,
                                 std::chrono::milliseconds timeout);
 
