@@ -19,6 +19,8 @@ int RunCommand(Session& session) {
       return RunShow(session);
     case Verb::kStats:
       return RunStats(session);
+    case Verb::kTop:
+      return RunTop(session);
     case Verb::kWatch:
       return RunWatch(session);
     case Verb::kMetrics:

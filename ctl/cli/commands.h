@@ -19,6 +19,7 @@ int RunStats(Session& session);
 int RunLockShow(Session& session);
 int RunWatch(Session& session);
 int RunMetrics(Session& session);
+int RunTop(Session& session);  // commands_top.cc
 
 // Changes (commands_write.cc): create, set, delete, up, down, pause, resume,
 // detach, attach.

@@ -41,6 +41,8 @@ constexpr CommandInfo kCommands[] = {
      "snapshot, SYNCED, then each change, until Ctrl-C"},
     {Verb::kStats, "stats", "", Operands::kAny, "NAME",
      "counters and drop reasons"},
+    {Verb::kTop, "top", "", Operands::kAny, "NAME",
+     "rates of tunnels, workers and hand-offs, until Ctrl-C"},
     {Verb::kMetrics, "metrics", "", Operands::kNone, "",
      "counters and histograms in the text format of Prometheus"},
     {Verb::kLockShow, "lock show", "", Operands::kNone, "",

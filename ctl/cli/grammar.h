@@ -34,6 +34,7 @@ enum class Verb : uint8_t {
   kValidate,
   kWatch,
   kStats,
+  kTop,
   kMetrics,
   kLockShow,
   kLockInterrupt,

@@ -18,8 +18,9 @@ constexpr uint32_t kMutations = kOptions | Bit(Verb::kConfirm);
 constexpr uint32_t kFiles =
     Bit(Verb::kApply) | Bit(Verb::kDiff) | Bit(Verb::kValidate);
 constexpr uint32_t kCalls = kMutations | kFiles | Bit(Verb::kShow) |
-                            Bit(Verb::kStats) | Bit(Verb::kMetrics) |
-                            Bit(Verb::kLockShow) | Bit(Verb::kLockInterrupt);
+                            Bit(Verb::kStats) | Bit(Verb::kTop) |
+                            Bit(Verb::kMetrics) | Bit(Verb::kLockShow) |
+                            Bit(Verb::kLockInterrupt);
 
 // Behind those of the spec.
 constexpr WordInfo kWords[] = {
@@ -94,6 +95,25 @@ constexpr WordInfo kWords[] = {
      .value = "D",
      .verbs = kCalls,
      .help = "deadline of the whole call (default 60s to write, 10s to read)"},
+    {.name = "interval",
+     .short_flag = 'i',
+     .kind = ValueKind::kDuration,
+     .value = "D",
+     .verbs = Bit(Verb::kTop),
+     .flag_only = true,
+     .help = "time that each figure is of, from 10ms (default 1s)"},
+    {.name = "count",
+     .short_flag = 'n',
+     .kind = ValueKind::kNumber,
+     .value = "N",
+     .verbs = Bit(Verb::kTop),
+     .flag_only = true,
+     .help = "end after so many; 0: with Ctrl-C (default)"},
+    {.name = "once",
+     .kind = ValueKind::kSwitch,
+     .verbs = Bit(Verb::kTop),
+     .flag_only = true,
+     .help = "as --count 1"},
     {.name = "since",
      .kind = ValueKind::kText,
      .value = "[EPOCH:]REV",

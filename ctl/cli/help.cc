@@ -106,6 +106,12 @@ absl::string_view Notes(Verb verb) {
              "of\n"
              "receive_drops and transmit_drops by reason. With --details also "
              "packets that\nreached no tunnel, and the workers.\n";
+    case Verb::kTop:
+      return "The figures are those of the interval before. On a terminal they "
+             "take the place\nof those before them, else each follows behind "
+             "an empty line; with --json one\nobject a line. After Ctrl-C the "
+             "exit code is 130.\nExample, for scripts:\n"
+             "  tunnelctl top --once --interval 5s --json\n";
     case Verb::kWatch:
       return "One line an event, with --json one object a line. After Ctrl-C "
              "the exit\ncode is 130.\n";

@@ -91,10 +91,11 @@ CallLimits Session::limits() const {
   CallLimits limits;
   if (verb() == Verb::kWatch) return limits;
   const Setting* wait = invocation_.Find("wait");
+  const absl::Time start = verb() == Verb::kTop ? absl::Now() : start_;
   if (wait != nullptr) {
-    limits.deadline = start_ + wait->duration;
+    limits.deadline = start + wait->duration;
   } else {
-    limits.deadline = start_ + (IsMutation(verb()) ? kWriteWait : kReadWait);
+    limits.deadline = start + (IsMutation(verb()) ? kWriteWait : kReadWait);
   }
   return limits;
 }
@@ -110,9 +111,9 @@ int Session::Fail(CallError error) {
                             : "interrupted, nothing changed";
     }
   }
-  // Ctrl-C is how a watch ends, not what went wrong with it.
-  const bool normal_end =
-      error.reason == "INTERRUPTED" && verb() == Verb::kWatch;
+  // Ctrl-C is how these end, not what went wrong with them.
+  const bool normal_end = error.reason == "INTERRUPTED" &&
+                          (verb() == Verb::kWatch || verb() == Verb::kTop);
   if (!normal_end) {
     WriteStderr(json_ ? ErrorJson(error, pretty_) : ErrorText(error));
   }

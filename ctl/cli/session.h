@@ -36,12 +36,12 @@ class Session {
   // be. False when no daemon came back.
   bool Reconnect();
 
-  // Ends at --wait after the start of the session, or after its default: 60 s
-  // for changes, 10 s for reads.
+  // Ends at --wait after the start of the session (of top: from now), or after
+  // its default: 60 s for changes, 10 s for reads.
   CallLimits limits() const;
 
   // Writes the error to stderr as text or JSON; gives its exit code. A call
-  // that Ctrl-C has cancelled becomes INTERRUPTED; of a watch nothing is
+  // that Ctrl-C has cancelled becomes INTERRUPTED; of watch and top nothing is
   // written then.
   int Fail(CallError error);
   // Writes data to stdout; gives the exit code of the program so far: 0, or 1
