@@ -71,6 +71,10 @@ struct TunnelView {
   // MtuReason() tells it. Not kept alive: it ends with the last tunnel there.
   std::weak_ptr<const PathState> path;
   uint32_t overhead = 0;  // outer header bytes
+  // What carries its packets at this moment: kUser or kBpf.
+  DatapathMode datapath_in_use = DatapathMode::kUser;
+  // Why the user path does, in one clause ("checksum is on"); empty when kBpf.
+  std::string datapath_reason;
   uint64_t generation = 0;
   uint64_t revision = 0;
   absl::Time create_time;

@@ -30,8 +30,9 @@ uint8_t DfOf(encap::DfPolicy policy) {
   return kFpDfOn;
 }
 
-// What each packet would need.
-std::string WhyNotConfig(const EncapConfig& config) {
+}  // namespace
+
+std::string WhyNeverFast(const EncapConfig& config) {
   if (config.mode == encap::Mode::kGretap) return "the payload is Ethernet";
   if (config.transport == encap::OuterTransport::kUdp)
     return "transport is udp";
@@ -45,11 +46,9 @@ std::string WhyNotConfig(const EncapConfig& config) {
   return "";
 }
 
-}  // namespace
-
 std::string WhyUserPath(const EncapConfig& config,
                         const FastSurroundings& around) {
-  const std::string why = WhyNotConfig(config);
+  const std::string why = WhyNeverFast(config);
   if (!why.empty()) return why;
   if (!around.admin_up) return "administratively down";
   if (around.underlay_ifindex == 0) return "no route to the remote";

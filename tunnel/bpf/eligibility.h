@@ -23,8 +23,12 @@ struct FastSurroundings {
   bool has_xfrm_policy = false;     // packets may have to be encrypted
 };
 
+// Empty where packets of such a tunnel can take the fast path in surroundings
+// that allow it; else why never, in one clause ("checksum is on").
+std::string WhyNeverFast(const encap::EncapConfig& config);
+
 // Empty where packets of this tunnel can take the fast path; else why not, in
-// one clause ("checksum is on").
+// one clause: that of WhyNeverFast(), or "no route to the remote".
 std::string WhyUserPath(const encap::EncapConfig& config,
                         const FastSurroundings& around);
 

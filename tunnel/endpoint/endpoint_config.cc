@@ -163,6 +163,10 @@ std::vector<FieldText> LaterFieldTexts(const EndpointConfig& config) {
       {"mss_clamp", MssText(e.mss_clamp), "off"},
       {"rate", RateWord(config.rate), "none"},
       {"burst", SizeWord(config.burst), "auto"},
+      {"datapath",
+       if_set(config.datapath != DatapathMode::kAuto,
+              DatapathText(config.datapath).data()),
+       "auto"},
       {"steering", SteeringText(config.steering), "auto"},
   };
 }
@@ -244,6 +248,18 @@ uint32_t EffectiveBurst(const EndpointConfig& config) {
   constexpr uint64_t kHundredthOfByte = 800;  // bits a second to bytes in 10 ms
   return static_cast<uint32_t>(std::clamp<uint64_t>(
       config.rate / kHundredthOfByte, kMinDefaultBurst, kMaxBurst));
+}
+
+absl::string_view DatapathText(DatapathMode mode) {
+  switch (mode) {
+    case DatapathMode::kAuto:
+      return "auto";
+    case DatapathMode::kUser:
+      return "user";
+    case DatapathMode::kBpf:
+      return "bpf";
+  }
+  return "none";
 }
 
 std::string Etag(const EndpointConfig& config) {

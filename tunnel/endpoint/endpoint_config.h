@@ -18,6 +18,14 @@
 
 namespace tunnel {
 
+// What carries the packets: worker threads behind the TUN device, or the
+// kernel's programs below it (tunnel/bpf).
+enum class DatapathMode : uint8_t {
+  kAuto,  // as the daemon is told to
+  kUser,
+  kBpf,  // the kernel, as long as nothing around the tunnel is against it
+};
+
 // Whether the worker that an inner flow belongs to writes what was received,
 // whichever worker has received it.
 enum class Steering : uint8_t {
@@ -44,6 +52,7 @@ struct EndpointConfig {
   uint32_t burst = 0;  // bytes that go at once; 0: what `rate` is for 10 ms
   Steering steering = Steering::kAuto;
   bool admin_up = true;
+  DatapathMode datapath = DatapathMode::kAuto;
   std::map<std::string, std::string> labels;
 
   friend bool operator==(const EndpointConfig&,
@@ -56,6 +65,13 @@ std::string LocalText(const EndpointConfig& config);
 // What `remote` is as text: the address; of a wildcard "any", which takes the
 // family of the local address, or with a local_device "any4" or "any6".
 std::string RemoteText(const EndpointConfig& config);
+
+// "auto", "user" or "bpf".
+absl::string_view DatapathText(DatapathMode mode);
+
+// Why the kernel's programs carry no tunnel with these fields, in one clause
+// ("checksum is on"); empty where they may.
+std::string WhyNeverBpf(const EndpointConfig& config);
 
 // What `steering` comes to. The kernel spreads packets of protocol 4, 41 and 47
 // over the workers by the inner flow, those in UDP by the outer one; so kAuto
@@ -92,6 +108,7 @@ inline constexpr size_t kMaxLabelBytes = 256;  // key plus value
 //                    address and an interface as local are one too many
 //   burst            not without a rate
 //   addresses        unicast, each once, of a family that the mode carries
+//   datapath         not kBpf where WhyNeverBpf() tells something
 //   labels           keys of A-Z a-z 0-9 _ . - /; values UTF-8 without control
 //                    characters
 absl::Status Validate(const EndpointConfig& config);

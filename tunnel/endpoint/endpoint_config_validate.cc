@@ -18,6 +18,7 @@
 #include "encap/encap_config.h"
 #include "tunnel/base/error.h"
 #include "tunnel/base/units.h"
+#include "tunnel/bpf/eligibility.h"
 #include "tunnel/endpoint/endpoint_config.h"
 
 namespace tunnel {
@@ -256,6 +257,15 @@ void CheckShape(const EndpointConfig& config, Violations& bad) {
   }
 }
 
+void CheckDatapath(const EndpointConfig& config, Violations& bad) {
+  if (config.datapath != DatapathMode::kBpf) return;
+  const std::string why = WhyNeverBpf(config);
+  if (why.empty()) return;
+  bad.push_back({"datapath",
+                 absl::StrCat("bpf does not carry this tunnel: ", why,
+                              "; want auto or user, or a tunnel without it")});
+}
+
 absl::string_view LabelFault(absl::string_view key, absl::string_view value) {
   if (key.empty()) return "has no key";
   for (const char c : key) {
@@ -301,6 +311,11 @@ Reason ReasonOf(encap::FieldError::Kind kind) {
 
 }  // namespace
 
+std::string WhyNeverBpf(const EndpointConfig& config) {
+  if (config.rate != 0) return "rate is set";
+  return WhyNeverFast(config.encap);
+}
+
 absl::Status Validate(const EndpointConfig& config) {
   Violations bad;
   std::optional<Reason> reason;
@@ -322,6 +337,7 @@ absl::Status Validate(const EndpointConfig& config) {
   settle(mismatch ? Reason::kFamilyMismatch : Reason::kFieldInvalid);
   CheckCounts(config, bad);
   CheckShape(config, bad);
+  CheckDatapath(config, bad);
   CheckLabels(config, bad);
   settle(Reason::kFieldInvalid);
   if (!reason) return absl::OkStatus();
