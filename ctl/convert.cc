@@ -149,6 +149,8 @@ void ReadEnums(const v1::Tunnel& tunnel, EndpointConfig& config,
            faults);
   ReadEnum("fragment", tunnel.fragment(), "inner, outer or none",
            encap.fragment, faults);
+  ReadEnum("datapath", tunnel.datapath(), "auto, user or bpf", config.datapath,
+           faults);
   ReadEnum("steering", tunnel.steering(), "auto, on or off", config.steering,
            faults);
   switch (tunnel.admin_state()) {
@@ -240,6 +242,7 @@ void WriteLaterFields(const EndpointConfig& config, v1::Tunnel& out) {
   if (encap.mss_clamp) out.set_mss_clamp(*encap.mss_clamp);
   out.set_rate(config.rate);
   out.set_burst(config.burst);
+  out.set_datapath(ToProto(config.datapath));
 }
 
 }  // namespace
@@ -336,6 +339,8 @@ v1::Tunnel ViewToProto(const TunnelView& view) {
   if (view.overlap_until) {
     *out.mutable_overlap_until() = TimeToProto(*view.overlap_until);
   }
+  out.set_datapath_in_use(ToProto(view.datapath_in_use));
+  out.set_datapath_reason(view.datapath_reason);
   out.set_etag(view.etag);
   return out;
 }

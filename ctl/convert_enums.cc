@@ -36,6 +36,12 @@ constexpr Row<encap::FragmentPolicy, v1::FragmentPolicy> kFragmentPolicies[] = {
     {encap::FragmentPolicy::kNone, v1::FRAGMENT_NONE},
 };
 
+constexpr Row<DatapathMode, v1::Datapath> kDatapaths[] = {
+    {DatapathMode::kAuto, v1::DATAPATH_AUTO},
+    {DatapathMode::kUser, v1::DATAPATH_USER},
+    {DatapathMode::kBpf, v1::DATAPATH_BPF},
+};
+
 constexpr Row<Steering, v1::Steering> kSteerings[] = {
     {Steering::kAuto, v1::STEERING_AUTO},
     {Steering::kOn, v1::STEERING_ON},
@@ -102,6 +108,11 @@ v1::FragmentPolicy ToProto(encap::FragmentPolicy fragment) {
 }
 std::optional<encap::FragmentPolicy> FromProto(v1::FragmentPolicy fragment) {
   return Find(kFragmentPolicies, fragment);
+}
+
+v1::Datapath ToProto(DatapathMode mode) { return Find(kDatapaths, mode); }
+std::optional<DatapathMode> FromProto(v1::Datapath mode) {
+  return Find(kDatapaths, mode);
 }
 
 v1::Steering ToProto(Steering steering) { return Find(kSteerings, steering); }

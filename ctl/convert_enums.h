@@ -30,6 +30,9 @@ std::optional<encap::OuterTransport> FromProto(v1::Transport transport);
 v1::FragmentPolicy ToProto(encap::FragmentPolicy fragment);
 std::optional<encap::FragmentPolicy> FromProto(v1::FragmentPolicy fragment);
 
+v1::Datapath ToProto(DatapathMode mode);
+std::optional<DatapathMode> FromProto(v1::Datapath mode);
+
 v1::Steering ToProto(Steering steering);
 std::optional<Steering> FromProto(v1::Steering steering);
 

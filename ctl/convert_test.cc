@@ -68,6 +68,7 @@ TEST(ConvertTest, WritesDefaultsOut) {
   EXPECT_EQ(out.admin_state(), v1::ADMIN_UP);
   EXPECT_EQ(out.transport(), v1::TRANSPORT_IP);
   EXPECT_EQ(out.fragment(), v1::FRAGMENT_INNER);
+  EXPECT_EQ(out.datapath(), v1::DATAPATH_AUTO);
   EXPECT_EQ(out.steering(), v1::STEERING_AUTO);
   EXPECT_FALSE(out.has_encap_limit());
   EXPECT_FALSE(out.has_mss_clamp());
@@ -80,13 +81,14 @@ TEST(ConvertTest, RoundTripKeepsEveryField) {
   const std::vector<std::string> specs = {
       R"(name: "t" mode: GIF local: "192.0.2.1" remote: "192.0.2.2")",
       R"(name: "t" mode: IPIP local: "2001:db8::1" remote: "2001:db8::2"
-         df: DF_OFF ecn: ECN_COMPAT)",
+         df: DF_OFF ecn: ECN_COMPAT datapath: DATAPATH_BPF)",
       R"(name: "t" mode: SIT local: "192.0.2.1" remote: "192.0.2.2" mtu: 1280
          addresses: "2001:db8:1::1/64")",
       R"(name: "t" mode: IP6IP6 local: "2001:db8::1" remote: "2001:db8::2"
          ttl_inherit: true tos: 252)",
       R"(name: "t" mode: GRE local: "192.0.2.1" remote: "192.0.2.2" key: 0
-         checksum: true sequence: true ttl: 255 tos: 0 df: DF_INHERIT)",
+         checksum: true sequence: true ttl: 255 tos: 0 df: DF_INHERIT
+         datapath: DATAPATH_USER)",
       R"(name: "t" mode: GRE local: "192.0.2.1" remote: "192.0.2.2"
          input_key: 4294967295 fwmark: 7 underlay_device: "eth0" queues: 2
          txqueuelen: 100 admin_state: ADMIN_DOWN
@@ -222,6 +224,13 @@ TEST(ConvertTest, NamesEachBadField) {
       {"steering",
        [](auto& t) { t.set_steering(static_cast<v1::Steering>(4)); }},
       {"fragment", [](auto& t) { t.set_fragment(v1::FRAGMENT_OUTER); }},
+      {"datapath",
+       [](auto& t) { t.set_datapath(static_cast<v1::Datapath>(4)); }},
+      {"datapath",
+       [](auto& t) {
+         t.set_datapath(v1::DATAPATH_BPF);
+         t.set_checksum(true);
+       }},
       {"allowed_ips[1]",
        [](auto& t) {
          t.add_allowed_ips("10.0.0.0/8");
@@ -319,6 +328,7 @@ TEST(ConvertTest, ShowsStatusBesideSpec) {
   view.generation = 3;
   view.create_time = absl::FromUnixNanos(1'500'000'000'250'000'000);
   view.paused = true;
+  view.datapath_reason = "rate is set";
   const v1::Tunnel out = ViewToProto(view);
   EXPECT_EQ(out.name(), "gre0");
   EXPECT_EQ(out.etag(), "\"e\"");
@@ -328,6 +338,8 @@ TEST(ConvertTest, ShowsStatusBesideSpec) {
   EXPECT_EQ(out.generation(), 3u);
   EXPECT_EQ(out.create_time().seconds(), 1'500'000'000);
   EXPECT_EQ(out.create_time().nanos(), 250'000'000);
+  EXPECT_EQ(out.datapath_in_use(), v1::DATAPATH_USER);
+  EXPECT_EQ(out.datapath_reason(), "rate is set");
   EXPECT_TRUE(out.paused());
   EXPECT_FALSE(out.detached());
 }

@@ -51,6 +51,16 @@ bool SetListen(const std::string& text, DaemonFlags& flags) {
   return true;
 }
 
+bool SetDatapath(const std::string& text, DaemonFlags& flags) {
+  for (const DatapathMode mode :
+       {DatapathMode::kAuto, DatapathMode::kUser, DatapathMode::kBpf}) {
+    if (text != DatapathText(mode)) continue;
+    flags.datapath = mode;
+    return true;
+  }
+  return false;
+}
+
 bool SetDispatch(const std::string& text, DaemonFlags& flags) {
   constexpr std::pair<absl::string_view, Dispatch> kPolicies[] = {
       {"direct", Dispatch::kDirect},
@@ -65,7 +75,7 @@ bool SetDispatch(const std::string& text, DaemonFlags& flags) {
   return false;
 }
 
-constexpr std::array<FlagInfo, 16> kFlags = {{
+constexpr std::array<FlagInfo, 17> kFlags = {{
     {"listen", "unix:PATH",
      "socket of the API; PATH is absolute [unix:/run/tunneld/tunneld.sock]",
      SetListen},
@@ -125,6 +135,11 @@ constexpr std::array<FlagInfo, 16> kFlags = {{
        flags.metrics_listen = *std::move(address);
        return true;
      }},
+    {"datapath", "auto|user|bpf",
+     "what carries the packets of tunnels with datapath auto: user is the "
+     "daemon, auto the kernel where it can, bpf the same and no start where "
+     "it can not [auto]",
+     SetDatapath},
     {"tun_offload", "on|off",
      "let the tunnel devices hand over TCP and UDP packets in large pieces, "
      "and merge those that are received [on]",

@@ -13,6 +13,7 @@
 #include "absl/types/span.h"
 #include "ctl/metrics_address.h"
 #include "tunnel/base/log.h"
+#include "tunnel/endpoint/endpoint_config.h"
 #include "tunnel/tunnel_manager.h"
 
 namespace tunnel::ctl {
@@ -37,6 +38,8 @@ struct DaemonFlags {
   size_t max_connections_per_uid = 16;
   // --metrics_listen=ADDR:PORT, nullopt: not served over HTTP.
   std::optional<MetricsAddress> metrics_listen;
+  // What `datapath auto` of a tunnel means.
+  DatapathMode datapath = DatapathMode::kAuto;
   // TUN devices hand over and take super-packets.
   bool tun_offload = true;
   std::chrono::nanoseconds busy_poll{0};

@@ -20,6 +20,7 @@ TEST(DaemonFlagsTest, DefaultsAreThoseOfTheHelp) {
   EXPECT_EQ(flags->config, "/etc/tunneld/tunneld.toml");
   EXPECT_FALSE(flags->config_given);
   EXPECT_EQ(flags->workers, 0);
+  EXPECT_EQ(flags->datapath, DatapathMode::kAuto);
   EXPECT_TRUE(flags->tun_offload);
   EXPECT_EQ(flags->busy_poll, std::chrono::nanoseconds(0));
   EXPECT_EQ(flags->dispatch, Dispatch::kHybrid);
@@ -29,17 +30,18 @@ TEST(DaemonFlagsTest, DefaultsAreThoseOfTheHelp) {
   for (const char* text :
        {"[unix:/run/tunneld/tunneld.sock]", "[/var/lib/tunneld]", "[4096]",
         "[/etc/tunneld/tunneld.toml, if it exists]", "[tunnel]", "[tunnel-ro]",
-        "[64]", "[16]", "[text]", "[0]", "[hybrid]"}) {
+        "[64]", "[16]", "[text]", "[0]", "[auto]", "[hybrid]"}) {
     EXPECT_NE(help.find(text), std::string::npos) << text;
   }
 }
 
 TEST(DaemonFlagsTest, TakesBothForms) {
-  const auto flags = Parse(
-      {"--listen=unix:/a/b", "--state-dir", "/s", "--workers=3",
-       "--max_tunnels", "7", "--log_format=json",
-       "--admin_group=", "--read-only-group=staff", "--max_connections=9",
-       "--max_connections_per_uid=2", "--tun-offload=off", "--busy_poll=50us"});
+  const auto flags =
+      Parse({"--listen=unix:/a/b", "--state-dir", "/s", "--workers=3",
+             "--max_tunnels", "7", "--log_format=json",
+             "--admin_group=", "--read-only-group=staff", "--max_connections=9",
+             "--max_connections_per_uid=2", "--tun-offload=off",
+             "--busy_poll=50us", "--datapath=user"});
   ASSERT_TRUE(flags.ok()) << flags.status();
   EXPECT_EQ(flags->socket_path, "/a/b");
   EXPECT_EQ(flags->state_dir, "/s");
@@ -51,6 +53,8 @@ TEST(DaemonFlagsTest, TakesBothForms) {
   EXPECT_EQ(flags->read_only_group, "staff");
   EXPECT_EQ(flags->max_connections, 9u);
   EXPECT_FALSE(flags->tun_offload);
+  EXPECT_EQ(flags->datapath, DatapathMode::kUser);
+  EXPECT_EQ(Parse({"--datapath=bpf"})->datapath, DatapathMode::kBpf);
   EXPECT_EQ(flags->busy_poll, std::chrono::microseconds(50));
   EXPECT_EQ(flags->max_connections_per_uid, 2u);
   EXPECT_EQ(Parse({"--listen=unix:///run/x"})->socket_path, "/run/x");
@@ -81,6 +85,7 @@ TEST(DaemonFlagsTest, RefusesWhatItDoesNotUnderstandAndNamesIt) {
       {{"--state_dir"}, "--state_dir"},
       {{"--log_format=xml"}, "--log_format"},
       {{"--tun_offload=yes"}, "--tun_offload"},
+      {{"--datapath=kernel"}, "--datapath"},
       {{"--busy_poll=50"}, "--busy_poll"},
       {{"--busy_poll=2s"}, "--busy_poll"},
       {{"--busy_poll=-1us"}, "--busy_poll"},

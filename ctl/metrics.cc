@@ -112,6 +112,20 @@ void AddTunnelStates(const TunnelList& list, Families& out) {
   }
 }
 
+void AddDatapaths(const TunnelList& list, Families& out) {
+  MetricFamily& family = out.Add(
+      "tunnel_datapath_info", MetricType::Gauge,
+      "What carries the packets of a tunnel, bpf or user, and why user; always "
+      "1.");
+  for (const TunnelView& tunnel : list.tunnels) {
+    AddValue(family,
+             {{"tunnel", tunnel.config.name},
+              {"datapath", std::string(DatapathText(tunnel.datapath_in_use))},
+              {"reason", tunnel.datapath_reason}},
+             1);
+  }
+}
+
 // A counter of each tunnel.
 void AddTunnelCounter(const StatsSnapshot& stats, const char* name,
                       const char* help, uint64_t TunnelCounters::*field,
@@ -333,7 +347,9 @@ void AddCalls(const CallMetrics::Snapshot& calls, Families& out) {
 std::vector<MetricFamily> CollectMetrics(const TunnelManager& manager,
                                          const CallMetrics& calls) {
   Families out;
-  AddTunnelStates(manager.List(), out);
+  const TunnelList list = manager.List();
+  AddTunnelStates(list, out);
+  AddDatapaths(list, out);
   // Without names it has no way to fail.
   const absl::StatusOr<StatsSnapshot> stats = manager.Stats({});
   if (stats.ok()) {

@@ -137,6 +137,7 @@ TunnelManager::Options ManagerOptions(const DaemonFlags& flags,
   TunnelManager::Options options;
   options.workers = flags.workers;
   options.busy_poll = flags.busy_poll;
+  options.datapath = flags.datapath;
   options.dispatch = flags.dispatch;
   options.max_tunnels = flags.max_tunnels;
   options.store = store;

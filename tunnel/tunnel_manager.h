@@ -49,6 +49,10 @@ class TunnelManager {
     int workers = 0;
     // How long a worker asks for packets again and again before it sleeps.
     std::chrono::nanoseconds busy_poll{0};
+    // What `datapath auto` of a tunnel means: kAuto and kBpf the kernel where
+    // it can, else the workers; kUser the workers. With kBpf Create() fails
+    // where the kernel can not carry any tunnel.
+    DatapathMode datapath = DatapathMode::kAuto;
     // Whether received packets go through rings on their way.
     Dispatch dispatch = Dispatch::kHybrid;
     // Tunnels at most; above it TUNNEL_LIMIT.

@@ -241,6 +241,14 @@ constexpr WordInfo kWords[] = {
      .verbs = kSpec,
      .help = "with a rate: bytes that may go at once, 64kb (default auto: 10 "
              "ms at the rate)"},
+    {.name = "datapath",
+     .kind = ValueKind::kEnum,
+     .value = "auto|user|bpf",
+     .field = "tunnel.datapath",
+     .enum_prefix = "DATAPATH_",
+     .verbs = kSpec,
+     .help = "what carries the packets: the daemon or the kernel (default "
+             "auto: as the daemon is told)"},
     {.name = "steering",
      .kind = ValueKind::kEnum,
      .value = "auto|on|off",

@@ -64,6 +64,10 @@ std::string EcnText(tunnel::v1::EcnMode ecn) {
   return Word(tunnel::v1::EcnMode_Name(ecn), "ECN_");
 }
 
+std::string DatapathText(tunnel::v1::Datapath datapath) {
+  return Word(tunnel::v1::Datapath_Name(datapath), "DATAPATH_");
+}
+
 // RFC 3339 in UTC, to the second.
 std::string TimeText(const google::protobuf::Timestamp& time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ",
@@ -113,6 +117,9 @@ std::string OptionsText(const Tunnel& tunnel) {
     absl::StrAppend(&text, " rate ", RateText(tunnel.rate()));
   if (tunnel.burst() != 0)
     absl::StrAppend(&text, " burst ", SizeText(tunnel.burst()));
+  if (tunnel.datapath() > tunnel::v1::DATAPATH_AUTO) {
+    absl::StrAppend(&text, " datapath ", DatapathText(tunnel.datapath()));
+  }
   if (tunnel.steering() > tunnel::v1::STEERING_AUTO) {
     absl::StrAppend(
         &text, " steering ",
@@ -160,6 +167,14 @@ std::string StatusLines(const Tunnel& tunnel) {
     absl::StrAppend(&text, ", overhead ", tunnel.overhead());
   }
   absl::StrAppend(&text, "\n");
+  if (tunnel.datapath_in_use() != tunnel::v1::DATAPATH_UNSPECIFIED) {
+    absl::StrAppend(&text, "    datapath in use ",
+                    DatapathText(tunnel.datapath_in_use()));
+    if (!tunnel.datapath_reason().empty()) {
+      absl::StrAppend(&text, " (", tunnel.datapath_reason(), ")");
+    }
+    absl::StrAppend(&text, "\n");
+  }
   // Where `local` names an interface.
   if (!tunnel.effective_local().empty() &&
       tunnel.effective_local() != tunnel.local()) {

@@ -31,7 +31,7 @@ TEST(Vocabulary, EveryWordOfCreateThatSetsAFieldIsAWordOfTheFile) {
     }
     ++words;
   }
-  EXPECT_EQ(words, 31);
+  EXPECT_EQ(words, 32);
 }
 
 TEST(Vocabulary, EveryAliasOfTheFileIsAWordOfCreate) {

@@ -108,6 +108,8 @@ TEST(Words, EachSetsItsField) {
       {"rate = \"10mbit\"\nburst = \"64kb\"", "rate: 10000000 burst: 65536"},
       {"rate = 20000000000\nburst = 1500", "rate: 20000000000 burst: 1500"},
       {"rate = \"none\"\nburst = \"auto\"", ""},
+      {"datapath = \"bpf\"", "datapath: DATAPATH_BPF"},
+      {"datapath = \"auto\"", "datapath: DATAPATH_AUTO"},
       {"up = false", "admin_state: ADMIN_DOWN"},
       {"up = true", "admin_state: ADMIN_UP"},
       {"admin_state = \"down\"", "admin_state: ADMIN_DOWN"},

@@ -151,6 +151,14 @@ constexpr FieldInfo kFields[] = {
      .help = "with a rate: bytes that may go at once (\"auto\": 10 ms at the "
              "rate)",
      .keyword = "auto"},
+    {.name = "datapath",
+     .alias = "",
+     .field = "datapath",
+     .kind = FieldKind::kEnum,
+     .value = "auto|user|bpf",
+     .help = "what carries the packets: the daemon or the kernel (\"auto\": as "
+             "the daemon is told)",
+     .enum_prefix = "DATAPATH_"},
     {.name = "steering",
      .alias = "",
      .field = "steering",

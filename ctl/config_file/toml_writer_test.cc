@@ -79,6 +79,8 @@ const char* const kRows[] = {
     "rate: 8000",
     "rate: 1234567 burst: 1500",
     "rate: 10000000000 burst: 131072",
+    "datapath: DATAPATH_USER",
+    "datapath: DATAPATH_BPF",
     "admin_state: ADMIN_DOWN",
     "labels { key: 'site' value: 'ams \"1\" \\\\ \\'x\\'' } "
     "labels { key: 'a/b.c' value: '' } labels { key: '-' value: "

@@ -71,6 +71,9 @@ absl::StatusOr<TunnelView> ViewFromProto(const v1::Tunnel& tunnel) {
   view.update_time = TimeFromProto(tunnel.update_time());
   view.paused = tunnel.paused();
   view.detached = tunnel.detached();
+  view.datapath_in_use =
+      ctl::FromProto(tunnel.datapath_in_use()).value_or(DatapathMode::kUser);
+  view.datapath_reason = tunnel.datapath_reason();
   if (const auto local = encap::IpAddress::Parse(tunnel.effective_local()))
     view.effective_local = *local;
   if (tunnel.has_overlap_until()) {

@@ -47,6 +47,7 @@ inline EndpointConfig FullConfig(const std::string& name) {
   config.rate = 5'000'000'123;
   config.burst = 70'001;
   config.admin_up = false;
+  config.datapath = DatapathMode::kUser;
   config.labels = {{"site", "a \"b\" ü"}, {"empty", ""}};
   return config;
 }
@@ -103,6 +104,8 @@ inline TunnelView FullView() {
   view.paused = true;
   view.detached = true;
   view.effective_local = *encap::IpAddress::Parse("192.0.2.1");
+  view.datapath_in_use = DatapathMode::kBpf;
+  view.datapath_reason = "rate is set";
   view.overlap_until = absl::FromUnixSeconds(1'900'000'000);
   return view;
 }

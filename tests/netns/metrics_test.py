@@ -29,6 +29,7 @@ FAMILIES = {
     "tunnel_dropped_packets": "counter",
     "tunnel_last_receive_timestamp_seconds": "gauge",
     "tunnel_mtu_bytes": "gauge",
+    "tunnel_datapath_info": "gauge",
     "tunnel_batch_packets": "histogram",
     "tunnel_queue_packets": "gauge",
     "tunnel_queue_capacity_packets": "gauge",
