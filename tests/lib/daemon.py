@@ -29,6 +29,12 @@ def binary(name):
     raise FileNotFoundError("%s is not built: bazel build //ctl:%s" % (name, name))
 
 
+def datapath():
+    """What carries the packets of tunnels that do not say it: $TUNNELD_DATAPATH, or
+    the daemon itself, which the tests are about that do not speak of it."""
+    return os.environ.get("TUNNELD_DATAPATH", "user")
+
+
 class Daemon:
     """A running tunneld. `prefix` stands in front of its command line."""
 
@@ -52,7 +58,8 @@ class Daemon:
     def command(self):
         return ["ip", "netns", "exec", self.space.name, *self.prefix,
                 binary("tunneld"), "--listen=" + self.target,
-                "--state_dir=" + os.path.join(self.directory, "state"), *self.flags]
+                "--state_dir=" + os.path.join(self.directory, "state"),
+                "--datapath=" + datapath(), *self.flags]
 
     def launch(self, env=None):
         """Starts the process without waiting for anything."""
