@@ -1,12 +1,12 @@
 """Tests in Python that run the real programs."""
 
-def py_system_test(name, main, data = [], tags = [], size = "small", **kwargs):
+def py_system_test(name, main, data = [], tags = [], size = "small", env = {}, **kwargs):
     """A test file run by the system's Python, without network namespaces."""
     native.sh_test(
         name = name,
         size = size,
         srcs = ["//tests/lib:run_python.sh"],
-        args = ["$(location %s)" % main],
+        args = ["%s=%s" % item for item in env.items()] + ["$(location %s)" % main],
         data = [main, "//tests/lib:python"] + data,
         tags = tags,
         **kwargs
