@@ -255,6 +255,7 @@ class DaemonOption(unittest.TestCase):
 
     def test_each_value(self):
         pair = lab.Pair(3, start=False)
+        self.addCleanup(pair.close)
         a = pair.a
         for word, auto in (("user", USER), ("auto", BPF), ("bpf", BPF)):
             a.daemon = Daemon(a.space, ["--datapath=" + word])
@@ -276,7 +277,6 @@ class DaemonOption(unittest.TestCase):
             a.daemon.delete_all()
             a.daemon.stop()
             a.daemon.child = None
-        pair.close()
 
 
 if __name__ == "__main__":
