@@ -15,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "tunnel/base/error.h"
 #include "tunnel/base/status_macros.h"
+#include "tunnel/bpf/attachment.h"
 
 namespace tunnel {
 namespace {
@@ -61,6 +62,12 @@ LinuxPlatform::LinuxPlatform(std::unique_ptr<LinuxLinkControl> links,
                              bool tun_offload)
     : tun_({.offload = tun_offload}),
       links_(std::move(links)),
-      platform_{.tun = tun_, .transport = transport_, .links = *links_} {}
+      platform_{.tun = tun_,
+                .transport = transport_,
+                .links = *links_,
+                .fast = &fast_} {
+  // They would go on with a configuration that nobody has any more.
+  SweepFilters();
+}
 
 }  // namespace tunnel

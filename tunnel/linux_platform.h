@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "tunnel/bpf/linux_fast_path.h"
 #include "tunnel/netlink/linux_link_control.h"
 #include "tunnel/platform.h"
 #include "tunnel/tun/linux_tun.h"
@@ -33,6 +34,7 @@ class LinuxPlatform {
   LinuxTunFactory tun_;
   LinuxTransportFactory transport_;
   const std::unique_ptr<LinuxLinkControl> links_;
+  LinuxFastPath fast_;
   Platform platform_;
 };
 

@@ -15,10 +15,12 @@ ManagerImpl::ManagerImpl(const TunnelManager::Options& options,
                          Platform& platform, size_t workers)
     : options_(options),
       platform_(platform),
+      fast_(platform.fast != nullptr ? *platform.fast : no_fast_),
       qsbr_(workers),
       lock_(options.max_lock_waiters) {}
 
 absl::Status ManagerImpl::Start() {
+  if (options_.datapath == DatapathMode::kBpf) RETURN_IF_ERROR(fast_.Usable());
   absl::StatusOr<std::vector<std::unique_ptr<Transport>>> transports =
       platform_.transport.Open(qsbr_.readers());
   if (!transports.ok()) return transports.status();
@@ -46,6 +48,13 @@ ManagerImpl::~ManagerImpl() {
   }
   // The workers end first, so that nothing reads what is freed next.
   if (pool_ != nullptr) pool_->Stop();
+  for (const auto& [name, tunnel] : tunnels_) {
+    for (const EndpointKey& key : tunnel->wiring.keys)
+      if (const auto fast = FastKeyOf(key)) fast_.ForgetInput(*fast);
+    if (!tunnel->overlap.has_value()) continue;
+    for (const EndpointKey& key : tunnel->overlap->old.keys)
+      if (const auto fast = FastKeyOf(key)) fast_.ForgetInput(*fast);
+  }
   tunnels_.clear();
 }
 
@@ -157,6 +166,8 @@ TunnelView ManagerImpl::PlannedView(const Wiring& wiring) {
   view.mtu_reason = wiring.underlay.mtu_reason;
   view.path = wiring.underlay.path;
   view.overhead = encap::EncapOverhead(wiring.config.encap);
+  view.datapath_reason = wiring.fast.why;
+  if (wiring.fast.why.empty()) view.datapath_in_use = DatapathMode::kBpf;
   return view;
 }
 
@@ -196,6 +207,8 @@ TunnelView ManagerImpl::View(const TunnelRecord& tunnel) {
   if (tunnel.failed) {
     view.oper_state = OperState::kFailed;
     view.oper_reason = tunnel.failure;
+    view.datapath_in_use = DatapathMode::kUser;
+    view.datapath_reason = "it has no device";
   } else {
     SetOperState(tunnel.wiring, view);
   }

@@ -5,7 +5,8 @@
 // manager_changes.cc (create, update, delete), manager_verbs.cc (pause, resume,
 // detach, attach), manager_apply.cc (many at once), manager_confirm.cc,
 // manager_restore.cc, manager_reconcile.cc (the underlay and timers),
-// manager_overlap.cc (make before break).
+// manager_overlap.cc (make before break), manager_fast.cc (the kernel's fast
+// path).
 
 #ifndef TUNNEL_MANAGER_IMPL_H_
 #define TUNNEL_MANAGER_IMPL_H_
@@ -95,7 +96,7 @@ class ManagerImpl {
  private:
   absl::StatusOr<ConfigSection> Enter(const CallContext& call,
                                       const ChangeOptions& options);
-  Datapath path() { return {table_, *pool_, qsbr_}; }
+  Datapath path() { return {table_, *pool_, qsbr_, fast_}; }
 
   // The record, after NOT_FOUND and etag checks.
   absl::StatusOr<TunnelRecord*> Lookup(const ConfigSection&,
@@ -315,12 +316,40 @@ class ManagerImpl {
   void TurnOutput(const ConfigSection& section, TunnelRecord& tunnel);
   void EndOverlap(const ConfigSection& section, TunnelRecord& tunnel);
   void FinishOverlaps() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
+  // Of a tunnel with an overlap: held for the old identity alone.
+  static std::vector<EndpointKey> OldKeys(const TunnelRecord& tunnel);
   // What to add to the message that `key` is held: until when.
   std::string OverlapNote(const EndpointKey& key,
                           const std::string& holder) const;
 
+  // ---- the kernel's fast path (manager_fast.cc) ----
+  // Empty when the wiring could take it, as far as the manager knows.
+  std::string WhyUserPathNow(const Wiring& wiring);
+  // Fills wiring.fast, whose other fields are complete. Errors, when the tunnel
+  // insists on the fast path and the kernel has none for it:
+  // MISSING_CAPABILITY, KERNEL_FEATURE_MISSING, TUNNEL_LIMIT.
+  absl::Status PrepareFast(const ConfigSection& section, Endpoint& endpoint,
+                           Wiring& wiring);
+  absl::Status EnterFast(Endpoint& endpoint, Wiring& wiring);
+  void PrepareFastIfPossible(const ConfigSection& section, Endpoint& endpoint,
+                             Wiring& wiring);
+  // The record follows the underlay. True when it has, or the reason not to
+  // have one: then TurnRefreshed() and Announce().
+  bool RefreshFast(const ConfigSection& section, TunnelRecord& tunnel);
+  bool RefreshFastOf(const ConfigSection& section, TunnelRecord& tunnel,
+                     Wiring& wiring, const std::vector<EndpointKey>& keys,
+                     bool sends);
+  void TurnRefreshed(const ConfigSection& section,
+                     const std::vector<TunnelRecord*>& tunnels);
+  // From now on the loop calls LookAtFastPaths() now and then.
+  void NoteFastUser() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
+  // What no event tells: path MTUs that were learned or forgotten, IPsec.
+  void LookAtFastPaths() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
+
   const TunnelManager::Options options_;
   Platform& platform_;
+  NoFastPath no_fast_;
+  FastPath& fast_;
   Qsbr qsbr_;
   EndpointTable table_;
   ConfigLock lock_;
@@ -345,6 +374,14 @@ class ManagerImpl {
   CondVar reconcile_cv_;
   bool stop_ ABSL_GUARDED_BY(reconcile_mu_) = false;
   UnderlayChanges changes_ ABSL_GUARDED_BY(reconcile_mu_);
+  bool fast_used_ ABSL_GUARDED_BY(reconcile_mu_) = false;
+  // Of LookAtFastPaths(), by the reconciler alone.
+  struct FastSeen {
+    uint64_t learned = 0;
+    bool ipsec = false;
+    uint64_t until_ns = UINT64_MAX;  // SteadyCoarseNs(): something is forgotten
+  };
+  FastSeen fast_seen_;
   std::optional<std::chrono::steady_clock::time_point> next_timer_
       ABSL_GUARDED_BY(reconcile_mu_);
   std::thread reconciler_;

@@ -30,16 +30,15 @@ bool Contains(const std::vector<EndpointKey>& keys, const EndpointKey& key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
-// Held for the old identity alone.
-std::vector<EndpointKey> OldKeys(const TunnelRecord& tunnel) {
+}  // namespace
+
+std::vector<EndpointKey> ManagerImpl::OldKeys(const TunnelRecord& tunnel) {
   std::vector<EndpointKey> keys;
   for (const EndpointKey& key : tunnel.overlap->old.keys) {
     if (!Contains(tunnel.wiring.keys, key)) keys.push_back(key);
   }
   return keys;
 }
-
-}  // namespace
 
 absl::Status ManagerImpl::CheckOverlap(const ChangeOptions& options) {
   if (!options.overlap.has_value()) return absl::OkStatus();
@@ -81,9 +80,8 @@ void ManagerImpl::StartOverlap(const ConfigSection& section,
   // What an overlap that has just ended gave back may be wanted again.
   for (const EndpointKey& key : part.next.keys)
     table_.Reserve(section, key, *tunnel.endpoint);
-  Timed(part.result.timing.attach, [&] {
-    tunnel::Attach(section, path(), part.next.keys, *part.next.variant);
-  });
+  Timed(part.result.timing.attach,
+        [&] { tunnel::Attach(section, path(), part.next); });
   tunnel.overlap = std::move(part.overlap);
   std::swap(tunnel.wiring, part.next);
   // The part keeps the old config for what is left to do of it.
@@ -115,6 +113,7 @@ void ManagerImpl::TurnOutput(const ConfigSection& section,
       *overlap.old.variant->contexts);
   if (places) Establish(section, path(), tunnel);
   if (!tunnel.paused) tunnel::Resume(section, path(), tunnel);
+  TurnRefreshed(section, {&tunnel});
   LookAgain(tunnel.name());  // the MTU may have waited for this
 }
 
@@ -124,8 +123,9 @@ void ManagerImpl::EndOverlap(const ConfigSection& section,
   TurnOutput(section, tunnel);
   const std::vector<EndpointKey> old_keys = OldKeys(tunnel);
   tunnel::Detach(section, path(), old_keys);
-  for (const EndpointKey& key : old_keys) table_.Release(section, key);
-  qsbr_.Wait();  // no worker has the old variant or its entries any more
+  for (const EndpointKey& key : old_keys) Release(section, path(), key);
+  // No worker has the old variant or its entries any more, no packet comes in.
+  WaitForAll(path());
   pool_->WaitHandedOver(section);
   table_.Reclaim(section);
   tunnel.overlap.reset();

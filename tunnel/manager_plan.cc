@@ -160,7 +160,10 @@ UnderlayState ManagerImpl::EvaluateUnderlay(const Wiring& wiring,
           ? absl::NotFoundError("no route leads to any host")
           : platform_.links.RouteTo(remote, wiring.local,
                                     wiring.underlay_ifindex, config.fwmark);
-  if (route.ok()) state.route_ifindex = route->ifindex;
+  if (route.ok()) {
+    state.route_ifindex = route->ifindex;
+    state.ethernet = route->ethernet;
+  }
   const uint32_t underlay =
       route.ok() && route->mtu != 0 ? route->mtu : kFallbackUnderlayMtu;
   state.path = paths_.Of({.addresses = {wiring.local, remote},
@@ -192,6 +195,7 @@ Wiring ManagerImpl::PlanOn(const EndpointConfig& config,
     wiring.keys = EndpointKeys(EffectiveEncap(wiring), wiring.underlay_ifindex);
   }
   wiring.underlay = EvaluateUnderlay(wiring, own_ifindex);
+  wiring.fast.why = WhyUserPathNow(wiring);
   return wiring;
 }
 

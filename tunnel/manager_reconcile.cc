@@ -1,6 +1,7 @@
 // The underlay as one more caller of the configuration walk: what links,
 // addresses and routes do to tunnels, and pauses that end by themselves.
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <thread>
@@ -22,6 +23,9 @@ constexpr std::chrono::milliseconds kSettle{20};
 // Tunnels looked at under one hold of the lock, so that operators need not
 // wait.
 constexpr size_t kChunk = 64;
+
+// Between two looks at what no event tells of the paths of the fast path.
+constexpr std::chrono::milliseconds kFastLook{200};
 
 // Between two tries while too many changes wait.
 constexpr std::chrono::milliseconds kQueueFullPause{10};
@@ -75,20 +79,24 @@ void ManagerImpl::NoteTimer(SteadyTime when) {
 
 void ManagerImpl::ReconcileLoop() {
   SetThreadName("tunnel-monitor");
+  SteadyTime look = SteadyNow();  // at fast paths
   while (true) {
-    bool timer = false;
+    bool timer = false, look_now = false;
     UnderlayChanges changes;
     {
       const MutexLock lock(reconcile_mu_);
       while (!stop_ && changes_.empty() &&
+             !(fast_used_ && SteadyNow() >= look) &&
              !(next_timer_.has_value() && SteadyNow() >= *next_timer_)) {
+        const SteadyTime next = next_timer_.value_or(SteadyTime::max());
         reconcile_cv_.WaitUntil(reconcile_mu_,
-                                next_timer_.value_or(SteadyTime::max()));
+                                fast_used_ ? std::min(next, look) : next);
       }
       if (stop_) return;
+      look_now = fast_used_ && SteadyNow() >= look;
       timer = next_timer_.has_value() && SteadyNow() >= *next_timer_;
       if (timer) next_timer_.reset();
-      if (!timer && changes_.removed().empty()) {
+      if (!timer && !changes_.empty() && changes_.removed().empty()) {
         const SteadyTime until = Deadline(SteadyNow(), kSettle);
         while (!stop_ && changes_.removed().empty() &&
                reconcile_cv_.WaitUntil(reconcile_mu_, until)) {
@@ -96,6 +104,10 @@ void ManagerImpl::ReconcileLoop() {
         if (stop_) return;
       }
       changes = std::exchange(changes_, {});
+    }
+    if (look_now) {
+      look = Deadline(SteadyNow(), kFastLook);
+      LookAtFastPaths();
     }
     if (timer) RunTimers();
     if (!changes.removed().empty()) FailRemoved(changes.removed());
@@ -111,8 +123,10 @@ void ManagerImpl::FailTunnel(const ConfigSection& section,
   tunnel::Pause(section, path(), tunnel);
   Disestablish(section, path(), tunnel);
   tunnel::Detach(section, path(), tunnel.wiring.keys);
-  qsbr_.Wait();
+  WaitForAll(path());
   pool_->WaitHandedOver(section);
+  tunnel.wiring.fast = {};
+  tunnel.endpoint->SetFast(nullptr);  // its counters stay
   tunnel.failed = true;
   tunnel.failure =
       "the network device has been removed; delete the tunnel and create it "
@@ -148,6 +162,7 @@ void ManagerImpl::Reconcile(UnderlayChanges& changes) {
       changes.SetOwn(std::move(own));
     }
     size_t looks = 0;
+    std::vector<TunnelRecord*> refreshed;
     auto it = tunnels_.lower_bound(next);
     for (; looks < kChunk && it != tunnels_.end(); ++it) {
       TunnelRecord& tunnel = *it->second;
@@ -157,8 +172,12 @@ void ManagerImpl::Reconcile(UnderlayChanges& changes) {
         FailTunnel(*section, tunnel);
       } else if (!ReconcileOne(*section, tunnel)) {
         moved.push_back(it->first);
+      } else if (RefreshFast(*section, tunnel)) {
+        refreshed.push_back(&tunnel);
+        Announce(*section, tunnel);
       }
     }
+    TurnRefreshed(*section, refreshed);
     more = it != tunnels_.end();
     if (more) next = it->first;
   }
@@ -264,6 +283,7 @@ bool ManagerImpl::ReconcileOne(const ConfigSection& section,
     EndOverlap(section, tunnel);
     next.variant =
         BuildVariant(*tunnel.endpoint, next, wiring.variant->contexts);
+    PrepareFastIfPossible(section, *tunnel.endpoint, next);
     Turn(section, tunnel, next, RewirePlan::kPublish);
   } else {
     wiring.underlay = std::move(next.underlay);
@@ -298,6 +318,10 @@ void ManagerImpl::Move(const std::string& name) {
   Wiring next = PlanAgain(*section, tunnel);
   if (next.keys == tunnel.wiring.keys) {
     ReconcileOne(*section, tunnel);
+    if (RefreshFast(*section, tunnel)) {
+      TurnRefreshed(*section, {&tunnel});
+      Announce(*section, tunnel);
+    }
     return;
   }
   LogInfo("the endpoint pair of a tunnel changes",
@@ -307,6 +331,7 @@ void ManagerImpl::Move(const std::string& name) {
   FollowMtu(tunnel, next);
   next.variant = BuildVariant(*tunnel.endpoint, next,
                               std::make_shared<FlowContexts>(pool_->size()));
+  PrepareFastIfPossible(*section, *tunnel.endpoint, next);
   Turn(*section, tunnel, next, RewirePlan::kRewire);
   Announce(*section, tunnel);
   WakeWaiting(*section);
@@ -332,8 +357,10 @@ void ManagerImpl::ResumeExpired() {
     LogInfo("the pause of a tunnel has ended by itself", {{"tunnel", name}});
     tunnel->paused = false;
     tunnel->resume_at.reset();
-    if (!tunnel->detached && !tunnel->failed)
+    if (!tunnel->detached && !tunnel->failed) {
       tunnel::Resume(*section, path(), *tunnel);
+      TurnRefreshed(*section, {tunnel.get()});
+    }
     Commit(*section, *tunnel);
   }
 }

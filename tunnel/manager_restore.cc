@@ -93,6 +93,7 @@ absl::Status ManagerImpl::TakeOver(const ConfigSection& section,
   part.next.variant =
       BuildVariant(*part.made->endpoint, part.next,
                    std::make_shared<FlowContexts>(pool_->size()));
+  PrepareFastIfPossible(section, *part.made->endpoint, part.next);
   return absl::OkStatus();
 }
 
@@ -154,6 +155,7 @@ absl::Status ManagerImpl::ReserveRestored(const ConfigSection& section,
   waiting_for_pair_.insert(part.name);
   part.next.variant = BuildVariant(
       endpoint, part.next, std::make_shared<FlowContexts>(pool_->size()));
+  PrepareFastIfPossible(section, endpoint, part.next);
   return absl::OkStatus();
 }
 

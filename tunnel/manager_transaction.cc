@@ -160,6 +160,9 @@ absl::Status ManagerImpl::PrepareCreate(const ConfigSection& section,
   part.next.underlay = EvaluateUnderlay(part.next, ifindex);
   part.next.variant = BuildVariant(endpoint, part.next,
                                    std::make_shared<FlowContexts>(workers));
+  if (!part.origin.has_value())
+    return PrepareFast(section, endpoint, part.next);
+  PrepareFastIfPossible(section, endpoint, part.next);
   return absl::OkStatus();
 }
 
@@ -173,6 +176,7 @@ absl::Status ManagerImpl::PrepareUpdate(const ConfigSection& section,
                    part.plan == RewirePlan::kRewire
                        ? std::make_shared<FlowContexts>(pool_->size())
                        : tunnel.wiring.variant->contexts);
+  RETURN_IF_ERROR(PrepareFast(section, endpoint, part.next));
   if (part.plan != RewirePlan::kPublish ||
       part.next.config.txqueuelen != tunnel.wiring.config.txqueuelen) {
     part.kernel_drops_before =

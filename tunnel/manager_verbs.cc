@@ -104,7 +104,10 @@ absl::StatusOr<ChangeResult> ManagerImpl::Resume(const CallContext& call,
   verb.step = [&](const ConfigSection& section, TunnelRecord& tunnel,
                   ChangeTiming& timing) {
     if (tunnel.detached) return;  // Attach() resumes it
-    Timed(timing.resume, [&] { tunnel::Resume(section, path(), tunnel); });
+    Timed(timing.resume, [&] {
+      tunnel::Resume(section, path(), tunnel);
+      TurnRefreshed(section, {&tunnel});
+    });
   };
   return Verb(call, name, options, verb);
 }
@@ -121,7 +124,7 @@ absl::StatusOr<ChangeResult> ManagerImpl::Detach(const CallContext& call,
     Timed(timing.disestablish, [&] { Disestablish(section, path(), tunnel); });
     Timed(timing.detach, [&] {
       tunnel::Detach(section, path(), tunnel.wiring.keys);
-      qsbr_.Wait();
+      WaitForAll(path());
       pool_->WaitHandedOver(section);  // nothing comes in any more
     });
   };
@@ -136,13 +139,13 @@ absl::StatusOr<ChangeResult> ManagerImpl::Attach(const CallContext& call,
   verb.mark = [](bool&, bool& detached) { detached = false; };
   verb.step = [&](const ConfigSection& section, TunnelRecord& tunnel,
                   ChangeTiming& timing) {
-    Timed(timing.attach, [&] {
-      tunnel::Attach(section, path(), tunnel.wiring.keys,
-                     *tunnel.wiring.variant);
-    });
+    Timed(timing.attach,
+          [&] { tunnel::Attach(section, path(), tunnel.wiring); });
     Timed(timing.establish, [&] { Establish(section, path(), tunnel); });
-    if (tunnel.paused) return;
-    Timed(timing.resume, [&] { tunnel::Resume(section, path(), tunnel); });
+    Timed(timing.resume, [&] {
+      if (!tunnel.paused) tunnel::Resume(section, path(), tunnel);
+      TurnRefreshed(section, {&tunnel});
+    });
   };
   return Verb(call, name, options, verb);
 }

@@ -7,6 +7,7 @@
 #define TUNNEL_PATH_REGISTRY_H_
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -39,11 +40,22 @@ class PathRegistry {
     std::weak_ptr<PathState>& known = paths_[key];
     std::shared_ptr<PathState> path = known.lock();
     if (path == nullptr) {
-      path = std::make_shared<PathState>(key.addresses.remote.family());
+      path =
+          std::make_shared<PathState>(key.addresses.remote.family(), learned_);
       known = path;
       Sweep();
     }
     return path;
+  }
+
+  // Rises when something is learned of one of them, or NoteLearned() is called.
+  // Any thread.
+  uint64_t learned() const {
+    return learned_->load(
+        std::memory_order_relaxed);  // PathState::Learn() [P3]
+  }
+  void NoteLearned() {
+    learned_->fetch_add(1, std::memory_order_relaxed);  // learned() [P3]
   }
 
  private:
@@ -58,6 +70,8 @@ class PathRegistry {
   static constexpr size_t kLeast = 64;
   absl::flat_hash_map<PathKey, std::weak_ptr<PathState>> paths_;
   size_t sweep_at_ = kLeast;
+  const std::shared_ptr<PathState::LearnCount> learned_ =
+      std::make_shared<PathState::LearnCount>(0);
 };
 
 }  // namespace tunnel

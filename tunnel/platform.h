@@ -4,6 +4,7 @@
 #ifndef TUNNEL_PLATFORM_H_
 #define TUNNEL_PLATFORM_H_
 
+#include "tunnel/bpf/fast_path.h"
 #include "tunnel/netlink/link_control.h"
 #include "tunnel/tun/tun_device.h"
 #include "tunnel/underlay/transport.h"
@@ -14,6 +15,7 @@ struct Platform {
   TunFactory& tun;
   TransportFactory& transport;
   LinkControl& links;
+  FastPath* fast = nullptr;  // nullptr: the workers carry all packets
 };
 
 }  // namespace tunnel

@@ -137,8 +137,7 @@ absl::StatusOr<StatsSnapshot> ManagerImpl::Stats(
     }
     StatsSnapshot::Tunnel tunnel;
     tunnel.name = counted.name;
-    for (const TunnelWorkerCounters& worker : *counted.counters)
-      AddTo(worker, tunnel.counters);
+    tunnel.counters = counted.counters->Sum();
     snapshot.tunnels.push_back(std::move(tunnel));
   }
   snapshot.unmatched_drops = pool_->UnmatchedDrops();

@@ -187,7 +187,7 @@ int tunneld_decap(struct __sk_buff* skb) {
   if (!slot) return TC_ACT_UNSPEC;
   __u32 tunnel = slot->tunnel, device = slot->device;
   struct fp_counter_block* count = bpf_map_lookup_elem(&fp_counters, &tunnel);
-  if (!count) return TC_ACT_UNSPEC;
+  if (!count || !has_turned(tunnel, kFpIn)) return TC_ACT_UNSPEC;
 
   int v4 = o.inner_family == 4, ecn = 0;
   __u8 head[2] = {};

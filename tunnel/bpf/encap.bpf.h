@@ -201,7 +201,7 @@ int tunneld_encap(struct __sk_buff* skb) {
 
   struct inner in = {};
   __u32 header[12] = {}, hash = 0, inner_len = skb->len;
-  if (!read_inner(skb, &in, &hash) ||
+  if (!has_turned(tunnel, kFpOut) || !read_inner(skb, &in, &hash) ||
       !(slot->carries & (in.v6 ? kFpCarriesV6 : kFpCarriesV4))) {
     goto pass;
   }

@@ -5,7 +5,10 @@
 // its device lives, each variant a FastEntry: prepared while the change can
 // still fail, entered by SetOutput() and SetInput(), which can not fail and
 // leave the packets to the user path where the kernel refuses. All calls but
-// Wait() and Read() need the configuration lock.
+// Read() need the configuration lock.
+//
+// A direction that is entered while it was not turns: packets go the user path
+// until it is done with those before them, which the caller tells (Turn()).
 
 #ifndef TUNNEL_BPF_FAST_PATH_H_
 #define TUNNEL_BPF_FAST_PATH_H_
@@ -28,6 +31,8 @@ struct FastRecord {
   uint32_t bound_ifindex = 0;     // of the underlay device; 0: any
   uint32_t fwmark = 0;
   uint32_t path_mtu = 0;  // largest outer packet, bytes
+
+  friend bool operator==(const FastRecord&, const FastRecord&) = default;
 };
 
 // What a received packet is looked up by; as the key of an endpoint.
@@ -46,6 +51,14 @@ struct FastCounters {
   uint64_t inner_write_errors = 0;  // packets lost on their way in
   uint64_t transmit_passed = 0;     // packets left to the user path
   uint64_t last_receive_ns = 0;     // CLOCK_MONOTONIC_COARSE; 0: none
+};
+
+enum class FastDirection { kOut, kIn };
+
+// How far a direction has turned.
+struct FastTurn {
+  bool turned = true;   // packets take the fast path, or nothing is entered
+  uint64_t passed = 0;  // packets left to the user path while turning, ever
 };
 
 // The record of a variant in the kernel. Must be out of SetOutput() and
@@ -68,6 +81,13 @@ class FastTunnel {
   // may still use what was there before; Wait() tells when they have ended.
   virtual void SetOutput(const FastEntry* entry) = 0;
   virtual FastCounters Read() const = 0;
+
+  virtual FastTurn Turn(FastDirection direction) const = 0;
+  // The user path is done with so many of the packets that were passed to it:
+  // when none is left, the next packet takes the fast path.
+  virtual void SetDone(FastDirection direction, uint64_t done) = 0;
+  // The next packet takes the fast path, whatever is left.
+  virtual void ForceTurn(FastDirection direction) = 0;
 };
 
 class FastPath {
@@ -81,13 +101,27 @@ class FastPath {
   virtual absl::StatusOr<std::unique_ptr<FastTunnel>> Open(
       uint32_t ifindex) = 0;
   // Packets with this key are decapsulated by `entry`, an entry of any tunnel;
-  // nullptr: they go the user path.
+  // nullptr: they go the user path, even if the entry of a key without an
+  // interface fits them too.
   virtual void SetInput(const FastInputKey& key, const FastEntry* entry) = 0;
+  // Nobody has this key any more.
+  virtual void ForgetInput(const FastInputKey& key) = 0;
   // Packets to this port may be those of a tunnel in UDP.
   virtual void SetUdpPort(uint16_t port, bool used) = 0;
   // When it returns, no program uses what SetOutput() and SetInput() replaced
   // before the call. Returns at once where they have replaced nothing.
   virtual void Wait() = 0;
+};
+
+// Where there is no kernel that could carry packets.
+class NoFastPath : public FastPath {
+ public:
+  absl::Status Usable() override;
+  absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex) override;
+  void SetInput(const FastInputKey&, const FastEntry*) override {}
+  void ForgetInput(const FastInputKey&) override {}
+  void SetUdpPort(uint16_t, bool) override {}
+  void Wait() override {}
 };
 
 }  // namespace tunnel

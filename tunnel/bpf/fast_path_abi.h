@@ -66,4 +66,18 @@ struct fp_counter_block {
   __u64 next_ipv4_id;
 };
 
+// How one direction of a tunnel turns from the user path. While `word` is even,
+// the program leaves each packet to the user path and adds 2; the packet that
+// finds word / 2 == done makes it odd, and takes the fast path with all that
+// follow. So nothing is overtaken that went before. Shared with the control
+// side by mmap: it alone writes `done`, and makes an odd `word` even.
+struct fp_turn {
+  __u64 word;
+  __u64 done;  // of the packets counted in `word`, those the user path is done
+               // with
+};
+
+// Index in the map of turns.
+enum { kFpOut = 0, kFpIn = 1, kFpDirections = 2 };
+
 #endif  // TUNNEL_BPF_FAST_PATH_ABI_H_

@@ -120,7 +120,13 @@ std::unique_ptr<FastEntry> FastPathTest::Enter(const encap::EncapConfig& config,
   if (!entry.ok()) return nullptr;
   SetInputs(config, entry->get());
   tunnel_->SetOutput(entry->get());
+  Turn();
   return *std::move(entry);
+}
+
+void FastPathTest::Turn() {
+  tunnel_->ForceTurn(FastDirection::kOut);
+  tunnel_->ForceTurn(FastDirection::kIn);
 }
 
 void FastPathTest::Leave(const encap::EncapConfig& config) {

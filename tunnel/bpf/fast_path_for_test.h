@@ -26,9 +26,11 @@ class FastPathTest : public NetnsTest {
 
   // Makes the fast path and opens t0 on it.
   void Use(Attachment::Via via);
-  // Entered in both directions.
+  // Entered in both directions, and turned.
   std::unique_ptr<FastEntry> Enter(const encap::EncapConfig& config,
                                    uint32_t path_mtu = 1500);
+  // Both directions have turned, without a look at the user path.
+  void Turn();
   // Taken out of both, and waited for.
   void Leave(const encap::EncapConfig& config);
   void SetInputs(const encap::EncapConfig& config, const FastEntry* entry);

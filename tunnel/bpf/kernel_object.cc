@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/membarrier.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,6 +42,8 @@ int ErrnoOf(int result) {
   return errno != 0 ? errno : -result;
 }
 
+constexpr size_t kTurnBytes = sizeof(fp_turn) * kFpMaxTunnels * kFpDirections;
+
 }  // namespace
 
 void KernelObject::Close::operator()(bpf_object* object) const {
@@ -69,7 +72,22 @@ absl::StatusOr<std::unique_ptr<KernelObject>> KernelObject::Load() {
   if (const int error = bpf_object__load(made->object_.get()); error != 0)
     return Refused("loading the programs of the fast path", -error);
   RETURN_IF_ERROR(made->Find());
+  RETURN_IF_ERROR(made->MapTurns());
   return made;
+}
+
+absl::Status KernelObject::MapTurns() {
+  const int turns = bpf_object__find_map_fd_by_name(object_.get(), "fp_turns");
+  void* const memory =
+      mmap(nullptr, kTurnBytes, PROT_READ | PROT_WRITE, MAP_SHARED, turns, 0);
+  if (memory == MAP_FAILED)
+    return Refused("sharing a map of the fast path", errno);
+  turns_.reset(static_cast<fp_turn*>(memory));
+  return absl::OkStatus();
+}
+
+void KernelObject::Unmap::operator()(fp_turn* turns) const {
+  munmap(turns, kTurnBytes);
 }
 
 absl::Status KernelObject::Find() {

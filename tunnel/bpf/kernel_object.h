@@ -39,6 +39,11 @@ class KernelObject {
   // Sums over the CPUs, `last_receive_ns` the latest.
   fp_counter_block ReadCounters(uint32_t tunnel) const;
 
+  // That of `direction` (kFpOut, kFpIn) of a tunnel, shared with the programs.
+  fp_turn& turn(uint32_t tunnel, uint32_t direction) const {
+    return turns_.get()[tunnel * kFpDirections + direction];
+  }
+
   // Returns when every program that had begun has ended. 5 to 40 ms; sleeps.
   void WaitForPrograms() const;
 
@@ -48,9 +53,14 @@ class KernelObject {
   struct Close {
     void operator()(bpf_object* object) const;
   };
+  struct Unmap {
+    void operator()(fp_turn* turns) const;
+  };
   absl::Status Find();
+  absl::Status MapTurns();
 
   std::unique_ptr<bpf_object, Close> object_;
+  std::unique_ptr<fp_turn, Unmap> turns_;
   size_t cpus_ = 1;  // possible ones
   int encap_ = -1, decap_ = -1;
   int outputs_ = -1, inputs_ = -1, slots_ = -1, counters_ = -1;

@@ -1,5 +1,6 @@
 #include "tunnel/bpf/linux_fast_path.h"
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -32,14 +33,19 @@ void LogIfRefused(int error, const char* what) {
 
 class LinuxFastPath::Entry : public FastEntry {
  public:
-  Entry(LinuxFastPath& path, uint32_t slot,
+  Entry(LinuxFastPath& path, Tunnel& tunnel, uint32_t slot,
         std::shared_ptr<Attachment> underlay)
-      : path_(path), slot_(slot), underlay_(std::move(underlay)) {}
+      : path_(path),
+        tunnel_(tunnel),
+        slot_(slot),
+        underlay_(std::move(underlay)) {}
   ~Entry() override { path_.slots_.GiveBack(slot_); }
+  Tunnel& tunnel() const { return tunnel_; }
   uint32_t slot() const { return slot_; }
 
  private:
   LinuxFastPath& path_;
+  Tunnel& tunnel_;
   const uint32_t slot_;
   const std::shared_ptr<Attachment> underlay_;
 };
@@ -59,20 +65,32 @@ class LinuxFastPath::Tunnel : public FastTunnel {
 
   absl::StatusOr<std::unique_ptr<FastEntry>> Prepare(
       const FastRecord& record) override {
-    return path_.Prepare(id_, device_, record);
+    return path_.Prepare(*this, id_, device_, record);
   }
 
   void SetOutput(const FastEntry* entry) override {
     const KernelObject& object = *path_.object_;
     if (entry != nullptr) {
-      path_.replaced_ = true;
+      if (entered_out_) {
+        path_.replaced_ = true;
+      } else {
+        Begin(kFpOut);
+      }
       const uint32_t slot = static_cast<const Entry*>(entry)->slot();
       const int error = object.SetOutput(device_, slot);
+      entered_out_ = error == 0;
       if (error == 0) return;
       LogIfRefused(error, "a tunnel can not take the fast path out");
     }
+    entered_out_ = false;
     if (object.RemoveOutput(device_) == 0) path_.replaced_ = true;
   }
+
+  // One more key, or one less, leads to it.
+  void AddInput() {
+    if (inputs_++ == 0) Begin(kFpIn);
+  }
+  void RemoveInput() { --inputs_; }
 
   FastCounters Read() const override {
     const fp_counter_block sum = path_.object_->ReadCounters(id_);
@@ -86,11 +104,43 @@ class LinuxFastPath::Tunnel : public FastTunnel {
             .last_receive_ns = sum.last_receive_ns};
   }
 
+  FastTurn Turn(FastDirection direction) const override {
+    const bool out = direction == FastDirection::kOut;
+    const uint64_t word =
+        Word(out ? kFpOut : kFpIn).load(std::memory_order_acquire);  // [F1]
+    const bool entered = out ? entered_out_ : inputs_ != 0;
+    return {!entered || (word & 1) != 0, word / 2};
+  }
+  void SetDone(FastDirection direction, uint64_t done) override {
+    fp_turn& turn = path_.object_->turn(
+        id_, direction == FastDirection::kOut ? kFpOut : kFpIn);
+    std::atomic_ref<__u64>(turn.done)  // has_turned() [F1]
+        .store(done, std::memory_order_release);
+  }
+  void ForceTurn(FastDirection direction) override {
+    Word(direction == FastDirection::kOut ? kFpOut : kFpIn)
+        .fetch_or(1, std::memory_order_acq_rel);  // has_turned() [F1]
+  }
+
  private:
+  std::atomic_ref<__u64> Word(uint32_t direction) const {
+    return std::atomic_ref<__u64>(path_.object_->turn(id_, direction).word);
+  }
+  // Packets are counted from now on, and none is known to be done.
+  void Begin(uint32_t direction) {
+    fp_turn& turn = path_.object_->turn(id_, direction);
+    std::atomic_ref<__u64>(turn.done).store(UINT64_MAX,
+                                            std::memory_order_release);
+    Word(direction)  // has_turned() [F1]
+        .fetch_and(~__u64{1}, std::memory_order_acq_rel);
+  }
+
   LinuxFastPath& path_;
   const uint32_t id_;
   const uint32_t device_;
   const Attachment attachment_;
+  bool entered_out_ = false;
+  uint32_t inputs_ = 0;
 };
 
 std::optional<uint32_t> LinuxFastPath::Numbers::Take() {
@@ -114,6 +164,11 @@ absl::Status LinuxFastPath::Usable() {
   usable_ = loaded.status();
   if (!loaded.ok()) return *usable_;
   object_ = *std::move(loaded);
+  for (const auto& [bytes, input] : inputs_) {
+    fp_input_key key;
+    std::memcpy(&key, bytes.data(), sizeof(key));
+    object_->SetInput(key, input.slot);
+  }
   if (const int left = SweepFilters(); left != 0) {
     LogInfo("filters of a daemon before have been removed",
             {{"filters", absl::StrCat(left)}});
@@ -151,28 +206,61 @@ absl::StatusOr<std::shared_ptr<Attachment>> LinuxFastPath::AttachUnderlay(
 }
 
 absl::StatusOr<std::unique_ptr<FastEntry>> LinuxFastPath::Prepare(
-    uint32_t tunnel, uint32_t device, const FastRecord& record) {
+    Tunnel& tunnel, uint32_t id, uint32_t device, const FastRecord& record) {
   ASSIGN_OR_RETURN(std::shared_ptr<Attachment> underlay,
                    AttachUnderlay(record.underlay_ifindex));
   const std::optional<uint32_t> slot = Take(slots_);
   if (!slot.has_value()) return Full("slot");
-  auto entry = std::make_unique<Entry>(*this, *slot, std::move(underlay));
-  const int error = object_->WriteSlot(*slot, SlotFor(tunnel, device, record));
+  auto entry =
+      std::make_unique<Entry>(*this, tunnel, *slot, std::move(underlay));
+  const int error = object_->WriteSlot(*slot, SlotFor(id, device, record));
   if (error != 0) return Refused("a record of the fast path", error);
   return entry;
 }
 
+LinuxFastPath::InputBytes LinuxFastPath::BytesOf(const fp_input_key& key) {
+  InputBytes bytes;
+  std::memcpy(bytes.data(), &key, sizeof(key));
+  return bytes;
+}
+
 void LinuxFastPath::SetInput(const FastInputKey& key, const FastEntry* entry) {
-  if (object_ == nullptr) return;
   const fp_input_key raw = InputKeyFor(key);
+  // Only a key with an interface can stand before another one.
+  if (entry == nullptr && key.ifindex == 0) return RemoveInput(raw);
+  Input& input = inputs_[BytesOf(raw)];
+  Tunnel* const before = std::exchange(input.tunnel, nullptr);
+  input.slot = 0;
   if (entry != nullptr) {
-    replaced_ = true;
-    const int error =
-        object_->SetInput(raw, static_cast<const Entry*>(entry)->slot());
-    if (error == 0) return;
-    LogIfRefused(error, "a tunnel can not take the fast path in");
+    const auto* const own = static_cast<const Entry*>(entry);
+    input.tunnel = &own->tunnel();
+    input.slot = own->slot();
+    input.tunnel->AddInput();
   }
-  if (object_->RemoveInput(raw) == 0) replaced_ = true;
+  if (before != nullptr) {
+    before->RemoveInput();
+    replaced_ = true;
+  }
+  if (object_ == nullptr) return;
+  if (const int error = object_->SetInput(raw, input.slot); error != 0) {
+    LogIfRefused(error, "a tunnel can not take the fast path in");
+    RemoveInput(raw);
+  }
+}
+
+void LinuxFastPath::ForgetInput(const FastInputKey& key) {
+  RemoveInput(InputKeyFor(key));
+}
+
+void LinuxFastPath::RemoveInput(const fp_input_key& key) {
+  const auto it = inputs_.find(BytesOf(key));
+  if (it == inputs_.end()) return;
+  if (it->second.tunnel != nullptr) {
+    it->second.tunnel->RemoveInput();
+    replaced_ = true;
+  }
+  inputs_.erase(it);
+  if (object_ != nullptr) object_->RemoveInput(key);
 }
 
 void LinuxFastPath::SetUdpPort(uint16_t port, bool used) {

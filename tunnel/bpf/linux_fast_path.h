@@ -10,6 +10,7 @@
 #ifndef TUNNEL_BPF_LINUX_FAST_PATH_H_
 #define TUNNEL_BPF_LINUX_FAST_PATH_H_
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -34,6 +35,7 @@ class LinuxFastPath : public FastPath {
   absl::Status Usable() override;
   absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex) override;
   void SetInput(const FastInputKey& key, const FastEntry* entry) override;
+  void ForgetInput(const FastInputKey& key) override;
   void SetUdpPort(uint16_t port, bool used) override;
   void Wait() override;
 
@@ -57,11 +59,21 @@ class LinuxFastPath : public FastPath {
     std::vector<uint32_t> free_, waiting_;
   };
 
+  // What the kernel has, or would have if the programs were loaded. Keys in
+  // `tunnel` nullptr are the user path's.
+  struct Input {
+    Tunnel* tunnel = nullptr;
+    uint32_t slot = 0;
+  };
+  using InputBytes = std::array<uint8_t, sizeof(fp_input_key)>;
+  static InputBytes BytesOf(const fp_input_key& key);
+  void RemoveInput(const fp_input_key& key);
   void WaitForPrograms();
   // After a wait, if there is none without one.
   std::optional<uint32_t> Take(Numbers& numbers);
   absl::StatusOr<std::shared_ptr<Attachment>> AttachUnderlay(uint32_t ifindex);
-  absl::StatusOr<std::unique_ptr<FastEntry>> Prepare(uint32_t tunnel,
+  absl::StatusOr<std::unique_ptr<FastEntry>> Prepare(Tunnel& tunnel,
+                                                     uint32_t id,
                                                      uint32_t device,
                                                      const FastRecord& record);
 
@@ -69,6 +81,7 @@ class LinuxFastPath : public FastPath {
   std::unique_ptr<KernelObject> object_;
   std::optional<absl::Status> usable_;  // once it has been tried
   std::map<uint32_t, std::weak_ptr<Attachment>> underlays_;  // by ifindex
+  std::map<InputBytes, Input> inputs_;
   Numbers slots_{kFpMaxSlots}, tunnels_{kFpMaxTunnels};
   bool replaced_ = false;  // something, since the last wait
 };

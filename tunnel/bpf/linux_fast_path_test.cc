@@ -69,6 +69,7 @@ TEST_P(LinuxFastPathTest, NothingIsSentAfterOutputHasBeenTakenOut) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     EXPECT_EQ(Sent(), after);
     tunnel_->SetOutput(entry.get());
+    Turn();
   }
   stop.store(true, std::memory_order_relaxed);
   flood.join();
@@ -88,6 +89,41 @@ TEST_P(LinuxFastPathTest, AChangeTakesEffectWithTheNextPacket) {
   SendInner(InnerV4());
   EXPECT_EQ(ReceiveOuter().size(), InnerV4().size() + 28);
   EXPECT_EQ(Sent(), 2U);
+  Leave(config_);
+}
+
+TEST_P(LinuxFastPathTest, TurnsWhenTheUserPathIsDone) {
+  Use(GetParam());
+  auto entry = tunnel_->Prepare(Record(config_, 1500));
+  ASSERT_TRUE(entry.ok()) << entry.status();
+  tunnel_->SetOutput(entry->get());
+  const auto out = [&] { return tunnel_->Turn(FastDirection::kOut); };
+  EXPECT_FALSE(out().turned);
+  const uint64_t before = out().passed;
+  SendInner(InnerV4());
+  SendInner(InnerV4());
+  EXPECT_EQ(out().passed, before + 2);
+  tunnel_->SetDone(FastDirection::kOut, before + 1);
+  SendInner(InnerV4());
+  EXPECT_EQ(out().passed, before + 3) << "one was still on its way";
+  EXPECT_FALSE(out().turned);
+  EXPECT_EQ(Sent(), 0U);
+  tunnel_->SetDone(FastDirection::kOut, before + 3);
+  EXPECT_FALSE(out().turned) << "the next packet turns it";
+  SendInner(InnerV4());
+  EXPECT_TRUE(out().turned);
+  EXPECT_EQ(out().passed, before + 3);
+  EXPECT_EQ(Sent(), 1U);
+  // Another record goes on; a pause begins anew.
+  tunnel_->SetOutput(entry->get());
+  EXPECT_TRUE(out().turned);
+  tunnel_->SetOutput(nullptr);
+  EXPECT_TRUE(out().turned) << "there is nothing to turn to";
+  tunnel_->SetOutput(entry->get());
+  EXPECT_FALSE(out().turned);
+  EXPECT_TRUE(tunnel_->Turn(FastDirection::kIn).turned);
+  SetInputs(config_, entry->get());
+  EXPECT_FALSE(tunnel_->Turn(FastDirection::kIn).turned);
   Leave(config_);
 }
 

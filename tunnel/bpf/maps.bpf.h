@@ -53,6 +53,14 @@ struct {
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, kFpMaxTunnels* kFpDirections);
+  __type(key, __u32);
+  __type(value, struct fp_turn);
+} fp_turns SEC(".maps");  // by id of a tunnel * kFpDirections + direction
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(max_entries, 65536 / 64);
   __type(key, __u32);
   __type(value, __u64);
@@ -80,6 +88,27 @@ static __always_inline __u16 ip_checksum(const __u16* words) {
   sum = (sum & 0xffff) + (sum >> 16);
   sum = (sum & 0xffff) + (sum >> 16);
   return ~sum;
+}
+
+// Whether this packet may take the fast path. Counted as the user path's if
+// not; then it must go there. Pairs with LinuxFastPath::Tunnel [F1].
+static __always_inline int has_turned(__u32 tunnel, __u32 direction) {
+  __u32 index = tunnel * kFpDirections + direction;
+  struct fp_turn* turn = bpf_map_lookup_elem(&fp_turns, &index);
+  if (!turn) return 0;
+  __u64 word = *(volatile __u64*)&turn->word;
+  if (word & 1) return 1;
+  // Others that are before us are few: one on each CPU.
+  for (int i = 0; i < 64; i++) {
+    __u64 done = *(volatile __u64*)&turn->done;
+    __u64 next = word / 2 == done ? word | 1 : word + 2;
+    __u64 found = __sync_val_compare_and_swap(&turn->word, word, next);
+    if (found == word) return next & 1;
+    if (found & 1) return 1;
+    word = found;
+  }
+  __sync_fetch_and_add(&turn->word, 2);
+  return 0;
 }
 
 #endif  // TUNNEL_BPF_MAPS_BPF_H_

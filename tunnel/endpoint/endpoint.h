@@ -11,8 +11,9 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
+#include "tunnel/bpf/fast_path.h"
+#include "tunnel/endpoint/counter_blocks.h"
 #include "tunnel/endpoint/variant.h"
 #include "tunnel/stats/counters.h"
 #include "tunnel/sync/snapshot.h"
@@ -20,16 +21,13 @@
 
 namespace tunnel {
 
-// Counters of one tunnel, one block for each worker. Outlives the endpoint
-// while a reader of statistics holds it.
-using TunnelCounterBlocks = std::vector<TunnelWorkerCounters>;
-
 class Endpoint {
  public:
   Endpoint(std::string name, std::unique_ptr<TunDevice> device, size_t workers)
       : name_(std::move(name)),
         device_(std::move(device)),
         counters_(std::make_shared<TunnelCounterBlocks>(workers)) {}
+  ~Endpoint() { counters_->SetFast(nullptr); }
   Endpoint(const Endpoint&) = delete;
   Endpoint& operator=(const Endpoint&) = delete;
 
@@ -42,7 +40,7 @@ class Endpoint {
   const Snapshot<Variant>& output() const { return output_; }
 
   TunnelWorkerCounters& counters(size_t worker) const {
-    return (*counters_)[worker];
+    return counters_->of(worker);
   }
   std::shared_ptr<const TunnelCounterBlocks> counter_blocks() const {
     return counters_;
@@ -51,6 +49,14 @@ class Endpoint {
   // Whether a variant of it has ever steered; the control side's.
   bool has_steered() const { return has_steered_; }
   void SetSteered() { has_steered_ = true; }
+
+  // Its device in the kernel's fast path; nullptr: it has never needed one. For
+  // the holder of the configuration lock.
+  FastTunnel* fast() const { return fast_.get(); }
+  void SetFast(std::unique_ptr<FastTunnel> fast) {
+    counters_->SetFast(fast.get());
+    fast_ = std::move(fast);
+  }
 
   // The queue by which `worker` hands packets to the kernel.
   TunQueue& write_queue(size_t worker) {
@@ -61,6 +67,7 @@ class Endpoint {
   const std::string name_;
   const std::unique_ptr<TunDevice> device_;
   const std::shared_ptr<TunnelCounterBlocks> counters_;
+  std::unique_ptr<FastTunnel> fast_;
   Snapshot<Variant> output_;
   bool has_steered_ = false;
 };

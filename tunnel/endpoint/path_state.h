@@ -14,7 +14,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <utility>
 
 #include "encap/address.h"
 #include "encap/pmtu.h"
@@ -23,8 +25,13 @@ namespace tunnel {
 
 class PathState {
  public:
-  // `family` is that of the outer addresses.
-  explicit PathState(encap::IpFamily family) : family_(family) {}
+  using LearnCount = std::atomic<uint64_t>;
+
+  // `family` is that of the outer addresses. `learned`, if any, rises with each
+  // Learn() that changes something.
+  explicit PathState(encap::IpFamily family,
+                     std::shared_ptr<LearnCount> learned = nullptr)
+      : family_(family), learn_count_(std::move(learned)) {}
   PathState(const PathState&) = delete;
   PathState& operator=(const PathState&) = delete;
 
@@ -71,6 +78,8 @@ class PathState {
     if (!state.Learn(mtu, packet_len, now_ns)) return false;
     learned_.store(uint64_t{state.value()} | Ticks(now_ns) << kMtuBits,
                    std::memory_order_relaxed);  // LearnedNow() [P2]
+    if (learn_count_ != nullptr)                // PathRegistry::learned() [P3]
+      learn_count_->fetch_add(1, std::memory_order_relaxed);
     return true;
   }
 
@@ -92,6 +101,7 @@ class PathState {
   const encap::IpFamily family_;
   std::atomic<uint32_t> route_mtu_{0};
   std::atomic<uint64_t> learned_{0};  // 0: nothing
+  const std::shared_ptr<LearnCount> learn_count_;
 };
 
 }  // namespace tunnel

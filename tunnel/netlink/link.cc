@@ -1,6 +1,7 @@
 #include "tunnel/netlink/link.h"
 
 #include <linux/if.h>
+#include <linux/if_arp.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
@@ -56,12 +57,24 @@ ifinfomsg LinkHeader(uint32_t ifindex) {
   return header;
 }
 
+// A TUN or TAP device.
+bool IsTun(const nlattr* link_info) {
+  Attributes<IFLA_INFO_MAX> values{};
+  return link_info != nullptr &&
+         nla_parse_nested(values.data(), IFLA_INFO_MAX,
+                          const_cast<nlattr*>(link_info), nullptr) == 0 &&
+         values[IFLA_INFO_KIND] != nullptr &&
+         absl::string_view(nla_get_string(values[IFLA_INFO_KIND])) == "tun";
+}
+
 LinkInfo ReadLink(const nlmsghdr* message) {
   const auto* header = static_cast<const ifinfomsg*>(nlmsg_data(message));
   const auto attributes = Parse<IFLA_MAX>(message, sizeof(ifinfomsg));
   LinkInfo info;
   info.ifindex = static_cast<uint32_t>(header->ifi_index);
   info.up = header->ifi_flags & IFF_UP;
+  info.ethernet =
+      header->ifi_type == ARPHRD_ETHER && !IsTun(attributes[IFLA_LINKINFO]);
   if (const nlattr* a = attributes[IFLA_IFNAME]) info.name = nla_get_string(a);
   if (const nlattr* a = attributes[IFLA_MTU]) info.mtu = nla_get_u32(a);
   if (const nlattr* a = attributes[IFLA_TXQLEN]) {
@@ -214,6 +227,7 @@ absl::StatusOr<RouteInfo> LookUpRoute(NetlinkSocket& socket,
   RETURN_IF_ERROR(NetlinkStatus(reply, subject));
   ASSIGN_OR_RETURN(const LinkInfo link, GetLink(socket, route.ifindex));
   route.device = link.name;
+  route.ethernet = link.ethernet;
   if (temporary) {
     route.mtu = 0;
     socket.Request(RouteRequest(remote, local, ifindex, mark, /*entry=*/true),

@@ -22,6 +22,7 @@ struct LinkInfo {
   uint32_t mtu = 0;           // bytes
   uint32_t tx_queue_len = 0;  // packets
   bool up = false;            // administratively
+  bool ethernet = false;      // as RouteInfo
   uint64_t tx_dropped = 0;    // packets
 };
 

@@ -22,6 +22,8 @@ struct RouteInfo {
   uint32_t ifindex = 0;  // interface that the route leaves by
   std::string device;    // its name
   uint32_t mtu = 0;  // bytes: of the route if it has one, else of the interface
+  // The interface has link headers of Ethernet, and is no TUN or TAP device.
+  bool ethernet = false;
 };
 
 // Something of the underlay has changed. Events are hints: a reader looks at
@@ -95,6 +97,10 @@ class LinkControl {
                                             const encap::IpAddress& local,
                                             uint32_t ifindex,
                                             uint32_t mark) = 0;
+
+  // IPsec policies are in force, so that packets of this host may have to be
+  // encrypted. Asks the kernel; true where it does not tell.
+  virtual bool HasIpsecPolicies() = 0;
 
   // ---- watching ----
   // Calls `callback` from a thread of its own until StopMonitor() has returned.

@@ -6,6 +6,7 @@
 #include "tunnel/base/error.h"
 #include "tunnel/base/status_macros.h"
 #include "tunnel/netlink/address.h"
+#include "tunnel/netlink/ipsec.h"
 #include "tunnel/netlink/link.h"
 
 namespace tunnel {
@@ -108,6 +109,10 @@ absl::StatusOr<RouteInfo> LinuxLinkControl::RouteTo(
     uint32_t ifindex, uint32_t mark) {
   MutexLock lock(request_mu_);
   return LookUpRoute(socket_, remote, local, ifindex, mark);
+}
+
+bool LinuxLinkControl::HasIpsecPolicies() {
+  return tunnel::HasIpsecPolicies().value_or(true);
 }
 
 absl::Status LinuxLinkControl::StartMonitor(

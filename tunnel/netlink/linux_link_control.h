@@ -45,6 +45,7 @@ class LinuxLinkControl : public LinkControl {
                                     const encap::IpAddress& local,
                                     uint32_t ifindex, uint32_t mark) override;
   // INVALID_STATE when one runs.
+  bool HasIpsecPolicies() override;
   absl::Status StartMonitor(
       std::function<void(const LinkEvent&)> callback) override;
   void StopMonitor() override;

@@ -19,7 +19,8 @@ absl::Status NoSuchDevice(uint32_t ifindex) {
 MemoryLinkControl::MemoryLinkControl() {
   MutexLock lock(mu_);
   interfaces_[1] = {.name = "eth0", .up = true};
-  default_route_ = RouteInfo{.ifindex = 1, .device = "eth0", .mtu = 1500};
+  default_route_ =
+      RouteInfo{.ifindex = 1, .device = "eth0", .mtu = 1500, .ethernet = true};
 }
 
 MemoryLinkControl::~MemoryLinkControl() { StopMonitor(); }
@@ -168,6 +169,16 @@ absl::StatusOr<RouteInfo> MemoryLinkControl::RouteTo(
         absl::StrCat("route to ", remote.ToString(), ": none"));
   }
   return *route;
+}
+
+bool MemoryLinkControl::HasIpsecPolicies() {
+  MutexLock lock(mu_);
+  return ipsec_;
+}
+
+void MemoryLinkControl::SetIpsecPolicies(bool present) {
+  MutexLock lock(mu_);
+  ipsec_ = present;
 }
 
 absl::Status MemoryLinkControl::StartMonitor(

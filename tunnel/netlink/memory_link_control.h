@@ -59,6 +59,7 @@ class MemoryLinkControl : public LinkControl {
   absl::StatusOr<RouteInfo> RouteTo(const encap::IpAddress& remote,
                                     const encap::IpAddress& local,
                                     uint32_t ifindex, uint32_t mark) override;
+  bool HasIpsecPolicies() override;
   absl::Status StartMonitor(
       std::function<void(const LinkEvent&)> callback) override;
   void StopMonitor() override;
@@ -81,9 +82,10 @@ class MemoryLinkControl : public LinkControl {
   // the route; nullopt: none. Emits kRoute.
   void SetRoute(const encap::IpAddress& remote, std::optional<RouteInfo> route);
   // The answer for every remote without one of its own; at first by interface 1
-  // "eth0", MTU 1500.
+  // "eth0", MTU 1500, Ethernet.
   void SetDefaultRoute(std::optional<RouteInfo> route);
   void Emit(const LinkEvent& event);
+  void SetIpsecPolicies(bool present);
 
   // The n-th change from now (1: the next) fails with `status` and does
   // nothing.
@@ -115,6 +117,7 @@ class MemoryLinkControl : public LinkControl {
   std::map<encap::IpAddress, std::optional<RouteInfo>> routes_
       ABSL_GUARDED_BY(mu_);
   std::optional<RouteInfo> default_route_ ABSL_GUARDED_BY(mu_);
+  bool ipsec_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::string> calls_ ABSL_GUARDED_BY(mu_);
   std::map<size_t, absl::Status> failures_ ABSL_GUARDED_BY(mu_);  // by call
   std::function<void(const LinkEvent&)> callback_ ABSL_GUARDED_BY(mu_);

@@ -123,9 +123,11 @@ void Input::Match(const encap::OuterInfo& outer, uint32_t ifindex,
   const Variant* variant = found.variant;
   if (variant == nullptr) {
     // A tunnel that is being changed, or detached, still loses its own packets.
-    if (found.holder != nullptr)
+    if (found.holder != nullptr) {
+      found.holder->counters(worker_).input_frames.Add(1);
       return found.holder->counters(worker_).CountDropRx(found.why,
                                                          MergedCount(packet));
+    }
     return counters_.CountUnmatched(found.why);
   }
   Deliver(*variant, outer, packet, batch);
@@ -134,6 +136,7 @@ void Input::Match(const encap::OuterInfo& outer, uint32_t ifindex,
 void Input::Deliver(const Variant& variant, const encap::OuterInfo& outer,
                     encap::PacketBuffer& packet, const Batch& batch) noexcept {
   TunnelWorkerCounters& tunnel = variant.endpoint->counters(worker_);
+  tunnel.input_frames.Add(1);
   DropReason why = variant.receive_block;
   if (why == DropReason::kNone) {
     why = variant.decapsulator.Decapsulate(packet, outer,

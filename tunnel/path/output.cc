@@ -65,6 +65,7 @@ Output::Result Output::Run(QueueContext& queue) noexcept {
       Drop(*variant, std::span(packets_).first(read.packets));
     }
     PrepareBuffers(read.packets);
+    queue.endpoint->counters(worker_).output_frames.Add(read.packets);
   }
   if (FaultActive(Fault::kSectionEndsEarly)) reader_.Enter();
   if (read.gone) return Result::kGone;

@@ -67,6 +67,7 @@ class Worker {
   const WorkerCountersOwned& counters() const { return counters_; }
   // CPU time of the thread, seconds; 0 when it does not run.
   double busy_seconds();
+  std::vector<int> receive_fds() const { return transport_->receive_fds(); }
 
  private:
   struct Command {

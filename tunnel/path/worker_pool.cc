@@ -77,6 +77,15 @@ std::vector<WorkerCounters> WorkerPool::Counters() const {
   return all;
 }
 
+std::vector<int> WorkerPool::receive_fds() const {
+  std::vector<int> all;
+  for (const auto& worker : workers_) {
+    const auto fds = worker->receive_fds();
+    all.insert(all.end(), fds.begin(), fds.end());
+  }
+  return all;
+}
+
 DropCounts WorkerPool::UnmatchedDrops() const {
   DropCounts sum{};
   for (const auto& worker : workers_)

@@ -70,6 +70,9 @@ class WorkerPool {
   // to each other before it has been written.
   void WaitHandedOver(const ConfigSection&) const { lanes_->WaitDelivered(); }
 
+  // Readable while packets wait that no worker has received. Of the pool.
+  std::vector<int> receive_fds() const;
+
   // Any thread.
   std::vector<WorkerCounters> Counters() const;
   DropCounts UnmatchedDrops() const;

@@ -6,6 +6,7 @@
 
 #include "tunnel/base/fault.h"
 #include "tunnel/rewire/timed.h"
+#include "tunnel/rewire/turn.h"
 #include "tunnel/stats/counters.h"
 
 namespace tunnel {
@@ -27,6 +28,8 @@ class Change {
     for (const RewireItem& item : items) {
       drops_.push_back(TotalDrops(*item.tunnel->endpoint));
       if (Stops(item)) stopped_.push_back(item.tunnel);
+      if (Stays(item)) turning_.push_back(item.tunnel);
+      replaces_ |= item.kind != Kind::kEstablish;
     }
   }
 
@@ -38,7 +41,9 @@ class Change {
     // by them.
     path_.qsbr.Wait();
     path_.pool.WaitHandedOver(section_);
+    if (replaces_) path_.fast.Wait();
     path_.table.Reclaim(section_);
+    AwaitTurns(section_, path_, turning_);
     for (size_t i = 0; i < items_.size(); ++i) {
       items_[i].timing->packets_dropped =
           TotalDrops(*items_[i].tunnel->endpoint) - drops_[i];
@@ -113,7 +118,7 @@ class Change {
     for (const EndpointKey& key : item.tunnel->wiring.keys) {
       if (item.kind == Kind::kChange && Contains(item.next->keys, key))
         continue;
-      path_.table.Release(section_, key);
+      Release(section_, path_, key);
     }
   }
 
@@ -143,8 +148,7 @@ class Change {
       return Stays(item) && !item.tunnel->detached;
     };
     Phase(&ChangeTiming::attach, attached, [&](const RewireItem& item) {
-      const Wiring& wiring = item.tunnel->wiring;
-      Attach(section_, path_, wiring.keys, *wiring.variant);
+      Attach(section_, path_, item.tunnel->wiring);
     });
     Phase(
         &ChangeTiming::establish,
@@ -167,7 +171,8 @@ class Change {
   const ConfigSection& section_;
   const Datapath& path_;
   const std::span<const RewireItem> items_;
-  std::vector<TunnelRecord*> stopped_;
+  std::vector<TunnelRecord*> stopped_, turning_;
+  bool replaces_ = false;  // something that a packet may have met before
   std::vector<uint64_t> drops_;
 };
 
@@ -224,9 +229,7 @@ std::unique_ptr<Variant> BuildVariant(Endpoint& endpoint, const Wiring& wiring,
 }
 
 uint64_t TotalDrops(const Endpoint& endpoint) {
-  TunnelCounters sum;
-  for (const TunnelWorkerCounters& worker : *endpoint.counter_blocks())
-    AddTo(worker, sum);
+  const TunnelCounters sum = endpoint.counter_blocks()->Sum();
   uint64_t total = 0;
   for (const uint64_t n : sum.receive_drops) total += n;
   for (const uint64_t n : sum.transmit_drops) total += n;

@@ -10,7 +10,18 @@ Establishment::Spread SpreadOf(const TunnelRecord& tunnel) {
   return {HasOneWorker(config) ? 1 : size_t{config.queues}, tunnel.spread};
 }
 
+void SetFastInput(const Datapath& path, const EndpointKey& key,
+                  const FastEntry* entry) {
+  if (const auto fast = FastKeyOf(key)) path.fast.SetInput(*fast, entry);
+}
+
 }  // namespace
+
+std::optional<FastInputKey> FastKeyOf(const EndpointKey& key) {
+  if (key.udp_port != 0 || encap::IsWildcard(key.addresses.remote))
+    return std::nullopt;
+  return FastInputKey{key.addresses, key.key, key.ifindex, key.protocol};
+}
 
 void Pause(const ConfigSection& section, const Datapath& path,
            std::span<TunnelRecord* const> tunnels) {
@@ -18,9 +29,11 @@ void Pause(const ConfigSection& section, const Datapath& path,
   for (TunnelRecord* tunnel : tunnels) {
     tunnel->endpoint->output().Publish(nullptr);
     path.table.senders(section).Remove(section, *tunnel->endpoint);
+    if (tunnel->endpoint->fast() != nullptr)
+      tunnel->endpoint->fast()->SetOutput(nullptr);
   }
   if (FaultActive(Fault::kPauseWithoutWait)) return;
-  path.qsbr.Wait();
+  WaitForAll(path);
 }
 
 void Pause(const ConfigSection& section, const Datapath& path,
@@ -41,14 +54,25 @@ void Detach(const ConfigSection& section, const Datapath& path,
             const std::vector<EndpointKey>& keys, encap::DropReason why) {
   section.SetStep("detach");
   if (FaultActive(Fault::kDetachSkipped)) return;
-  for (const EndpointKey& key : keys)
+  for (const EndpointKey& key : keys) {
     path.table.Attach(section, key, nullptr, why);
+    SetFastInput(path, key, nullptr);
+  }
 }
 
 void Attach(const ConfigSection& section, const Datapath& path,
-            const std::vector<EndpointKey>& keys, const Variant& variant) {
+            const Wiring& wiring) {
   section.SetStep("attach");
-  for (const EndpointKey& key : keys) path.table.Attach(section, key, &variant);
+  for (const EndpointKey& key : wiring.keys) {
+    path.table.Attach(section, key, wiring.variant.get());
+    SetFastInput(path, key, wiring.fast.entry.get());
+  }
+}
+
+void Release(const ConfigSection& section, const Datapath& path,
+             const EndpointKey& key) {
+  path.table.Release(section, key);
+  if (const auto fast = FastKeyOf(key)) path.fast.ForgetInput(*fast);
 }
 
 void Establish(const ConfigSection& section, const Datapath& path,
@@ -66,6 +90,8 @@ void Resume(const ConfigSection& section, const Datapath& path,
   tunnel.endpoint->output().Publish(&variant);
   path.table.senders(section).Set(section, *tunnel.endpoint,
                                   SenderKeys(variant.config));
+  if (tunnel.endpoint->fast() != nullptr)
+    tunnel.endpoint->fast()->SetOutput(tunnel.wiring.fast.entry.get());
   if (FaultActive(Fault::kResumeWithoutUnpark)) return;
   if (tunnel.establishment != nullptr)
     path.pool.Unpark(section, *tunnel.establishment);

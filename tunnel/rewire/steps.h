@@ -13,10 +13,12 @@
 #define TUNNEL_REWIRE_STEPS_H_
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "encap/drop_reason.h"
+#include "tunnel/bpf/fast_path.h"
 #include "tunnel/endpoint/endpoint_table.h"
 #include "tunnel/path/worker_pool.h"
 #include "tunnel/rewire/tunnel_record.h"
@@ -30,7 +32,18 @@ struct Datapath {
   EndpointTable& table;
   WorkerPool& pool;
   Qsbr& qsbr;
+  FastPath& fast;
 };
+
+// A grace period of the workers and of the fast path.
+inline void WaitForAll(const Datapath& path) {
+  path.qsbr.Wait();
+  path.fast.Wait();
+}
+
+// What the fast path looks a packet up by where the table does by `key`;
+// nullopt: it knows no such packets.
+std::optional<FastInputKey> FastKeyOf(const EndpointKey& key);
 
 // When it returns, no packet of these tunnels begins its way out until
 // Resume(). What waits in the device queues stays there. One grace period
@@ -45,14 +58,18 @@ void Disestablish(const ConfigSection& section, const Datapath& path,
                   TunnelRecord& tunnel);
 
 // The keys stay reserved for the tunnel; packets for them are dropped for `why`
-// and counted on it.
+// and counted on it. A grace period behind, none comes in any more.
 void Detach(const ConfigSection& section, const Datapath& path,
             const std::vector<EndpointKey>& keys,
             encap::DropReason why = encap::DropReason::kDown);
 
-// Packets for the (reserved) keys go to `variant`.
+// Packets for the (reserved) keys of `wiring` go to its variant.
 void Attach(const ConfigSection& section, const Datapath& path,
-            const std::vector<EndpointKey>& keys, const Variant& variant);
+            const Wiring& wiring);
+
+// Nobody has the key any more.
+void Release(const ConfigSection& section, const Datapath& path,
+             const EndpointKey& key);
 
 void Establish(const ConfigSection& section, const Datapath& path,
                TunnelRecord& tunnel);

@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "encap/drop_reason.h"
 #include "encap/mss_clamp.h"
+#include "tunnel/bpf/fast_path.h"
 #include "tunnel/endpoint/endpoint.h"
 #include "tunnel/endpoint/endpoint_config.h"
 #include "tunnel/endpoint/endpoint_key.h"
@@ -30,6 +31,7 @@ struct UnderlayState {
   std::shared_ptr<PathState> path;
   uint32_t effective_mtu = 0;  // bytes, for the interface
   std::string mtu_reason;
+  bool ethernet = false;  // as RouteInfo
   // kNone, or why nothing can be sent now; with the sentence for people.
   encap::DropReason transmit_block = encap::DropReason::kNone;
   std::string block_reason;
@@ -37,6 +39,13 @@ struct UnderlayState {
   bool receive_only = false;
 
   friend bool operator==(const UnderlayState&, const UnderlayState&) = default;
+};
+
+// What the kernel's fast path has of a wiring.
+struct FastWiring {
+  std::unique_ptr<FastEntry> entry;  // nullptr: the user path carries all
+  FastRecord record;                 // of `entry`
+  std::string why;  // the user path, in one clause; empty with an entry
 };
 
 // Everything that a change of the configuration replaces at once.
@@ -55,6 +64,7 @@ struct Wiring {
   // Of a tunnel in UDP, from when it is prepared on.
   std::shared_ptr<const UdpPortLease> udp_port;
   std::unique_ptr<Variant> variant;
+  FastWiring fast;
 };
 
 // The underlay device is not there: waited for, and no identity meanwhile.

@@ -28,6 +28,10 @@ struct alignas(64) TunnelWorkerCounters {
   OwnedCounter
       last_receive_ns;  // RealtimeCoarseNs() of the last batch; 0: none
   OwnedDropCounters receive_drops, transmit_drops;
+  // Of what came by the device queue and by the underlay: as many as the kernel
+  // has handed over, whatever became of them. For whoever waits until the
+  // worker is done with some; a grace period behind they are out of its hands.
+  OwnedCounter output_frames, input_frames;
 
   // `reason` is not kNone.
   void CountDropRx(encap::DropReason reason, uint64_t packets = 1) noexcept {

@@ -1,0 +1,363 @@
+"""The kernel's fast path under the configuration protocol: what it carries, that
+pause and detach hold there, that turning from and to the user path loses and
+reorders nothing, and that it follows the underlay."""
+
+import os
+import signal
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
+
+from tests.lib import lab, namespace, process, rpc, runner, traffic
+from tests.lib.daemon import Daemon
+from tests.lib.process import wait_until
+
+FLAGS = ["--datapath=user"]  # a tunnel has to ask for the fast path
+RATE = 2000  # datagrams a second
+
+
+class FastCase(unittest.TestCase):
+    TUNNELS = 6
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pair = lab.Pair(cls.TUNNELS, flags=FLAGS)
+        cls.a, cls.b = cls.hosts = cls.pair.hosts
+        cls.clients = [rpc.Client(host.daemon.target) for host in cls.hosts]
+
+    @classmethod
+    def tearDownClass(cls):
+        for client in cls.clients:
+            client.close()
+        cls.pair.close()
+
+    def tearDown(self):
+        for host in self.hosts:
+            host.daemon.delete_all()
+
+    def ping(self, number, family="4", **words):
+        return traffic.ping(self.a.space, lab.inner(number, family, 2), **words)
+
+    def in_use(self, name, host=None):
+        tunnel = (host or self.a).daemon.show(name)
+        return tunnel.get("datapath_in_use"), tunnel.get("datapath_reason", "")
+
+    def assert_fast(self, name, host=None):
+        self.assertEqual(self.in_use(name, host), ("DATAPATH_BPF", ""))
+
+    def workers(self):
+        """Packets that the workers of both daemons have had in their hands."""
+        total = 0
+        for client in self.clients:
+            stats = client.telemetry.GetStats(client.messages.GetStatsRequest())
+            total += sum(w.receive_packets + w.transmit_packets for w in stats.workers)
+        return total
+
+    def flow(self, number, rate=RATE):
+        """Numbered datagrams from a to b through a tunnel, and their sink."""
+        target = lab.inner(number, "4", 2)
+        sink = traffic.UdpSink(self.b.space, target)
+        self.addCleanup(sink.close)
+        source = traffic.UdpSource(self.a.space, target, sink.port, rate=rate).start()
+        return source, sink
+
+    def assert_whole(self, source, sink, at_least):
+        """All datagrams have arrived, once, in order."""
+        sent = source.stop()
+        self.assertGreater(sent, at_least)
+        sink.wait_for(sent)
+        self.assertEqual(len(sink.numbers), sent, "lost or doubled")
+        self.assertEqual(sink.numbers, sorted(sink.numbers), "out of order")
+        self.assertEqual(sink.bad, 0)
+
+
+class FastPath(FastCase):
+    MODES = [("gre", "4", "", "46"), ("gre", "4", "key 7", "46"),
+             ("gre", "6", "ikey 1 okey 2", "46"), ("gif", "4", "", "46"),
+             ("gif", "6", "", "46"), ("ipip", "4", "ttl 9 tos 0x10", "4")]
+
+    def test_packets_pass_below_the_workers(self):
+        for number, (mode, family, options, carries) in enumerate(self.MODES, 1):
+            mirrored = options.replace("ikey 1 okey 2", "ikey 2 okey 1")
+            self.pair.create("t%d" % number, number, mode, family,
+                             options + " datapath bpf", mirrored + " datapath bpf",
+                             carries)
+        for number, (mode, family, options, carries) in enumerate(self.MODES, 1):
+            with self.subTest(mode=mode, outer=family, options=options):
+                name = "t%d" % number
+                for host in self.hosts:
+                    self.assert_fast(name, host)
+                # The first packet of each direction turns it.
+                for inner in carries:
+                    self.ping(number, inner, count=1)
+                before = [host.daemon.stats(name) for host in self.hosts]
+                workers = self.workers()
+                for inner in carries:
+                    self.assertEqual(self.ping(number, inner), 3)
+                self.assertEqual(self.workers(), workers)
+                count, size = 3 * len(carries), 0
+                for inner in carries:
+                    size += 3 * (56 + (28 if inner == "4" else 48))
+                for host, then in zip(self.hosts, before):
+                    now = host.daemon.stats(name)
+                    for way in ("receive", "transmit"):
+                        for what, want in (("packets", count), ("bytes", size)):
+                            key = "%s_%s" % (way, what)
+                            self.assertEqual(now[key] - then[key], want, key)
+                    self.assertEqual(now["drops"], {})
+        traffic.tcp_transfer(self.a.space, self.b.space, lab.inner(1, "4", 2), 4 << 20)
+        traffic.tcp_transfer(self.b.space, self.a.space, lab.inner(5, "6", 1), 4 << 20)
+
+    def test_counters_only_rise_when_the_path_changes(self):
+        self.pair.create("t", 1, "gre", options="datapath bpf", carries="4")
+        total = 0
+        for path in ("user", "bpf", "user", "bpf"):
+            for host in self.hosts:
+                host.daemon.ctl("set t datapath %s" % path)
+            self.assertEqual(self.ping(1), 3)
+            total += 3
+            for host in self.hosts:
+                stats = host.daemon.stats("t")
+                self.assertEqual((stats["transmit_packets"], stats["receive_packets"]),
+                                 (total, total))
+                self.assertIn("last_receive", host.daemon.json("stats", "t")[0])
+
+    def test_what_it_does_not_carry_goes_the_user_path(self):
+        for number, options, why in ((1, "csum", "checksum is on"),
+                                     (2, "seq", "seq is on"),
+                                     (3, "mss-clamp auto", "mss-clamp is set")):
+            self.pair.create("t", number, "gre", options=options + " datapath user",
+                             carries="4")
+            refused = self.a.daemon.ctl("set t datapath bpf", check=False)
+            self.assertNotEqual(refused.code, 0)
+            self.assertIn(why, refused.err)
+            self.assertEqual(self.in_use("t"), ("DATAPATH_USER", "datapath is user"))
+            self.assertEqual(self.ping(number), 3)
+            self.pair.delete("t")
+
+    def test_packets_that_are_too_large_are_answered_by_the_workers(self):
+        self.pair.create("t", 1, "gre", options="datapath bpf mtu 1600 df on",
+                         carries="4")
+        self.assertEqual(self.ping(1, size=1400), 3)
+        self.assertEqual(self.ping(1, size=1500, df="do", wait=0.5), 0)
+        self.assertEqual(self.a.daemon.stats("t")["drops"].keys(), {"too_big"})
+
+    def test_from_tunnel_to_tunnel(self):
+        """Host b forwards between two tunnels, both on the fast path."""
+        for name, number in (("t", 1), ("u", 2)):
+            self.pair.create(name, number, "gre", options="datapath bpf", carries="4")
+        for number in (1, 2):
+            self.assertEqual(self.ping(number), 3)
+        far = "10.99.0.1"
+        self.b.space.sysctl("net/ipv4/ip_forward", 1)
+        self.a.space.sysctl("net/ipv4/conf/all/rp_filter", 0)
+        self.a.space.sysctl("net/ipv4/conf/u/rp_filter", 0)
+        self.a.space.ip("addr add %s/32 dev lo" % far)
+        self.a.space.ip("rule add iif lo to %s lookup 99" % far)
+        self.a.space.ip("rule del pref 0")
+        self.a.space.ip("rule add pref 50000 lookup local")
+        self.addCleanup(self.a.space.ip, "rule add pref 0 lookup local", check=False)
+        self.addCleanup(self.a.space.ip, "rule del to %s" % far, check=False)
+        self.a.space.ip("route add %s dev t table 99" % far)
+        self.b.space.ip("route add %s dev u" % far)
+        before = self.b.daemon.stats("u")["transmit_packets"]
+        self.assertEqual(traffic.ping(self.a.space, far), 3)
+        self.assertGreaterEqual(self.b.daemon.stats("u")["transmit_packets"], before + 3)
+
+
+class Protocol(FastCase):
+    def setUp(self):
+        self.pair.create("t", 1, "gre", options="key 42 datapath bpf", carries="4")
+        self.pair.create("other", 2, "gre", options="datapath bpf", carries="4")
+        for number in (1, 2):
+            self.assertEqual(self.ping(number), 3)
+
+    def test_nothing_leaves_after_pause_and_nothing_is_lost(self):
+        source, sink = self.flow(1, rate=400)
+        for _ in range(5):
+            time.sleep(0.1)
+            self.a.daemon.ctl("pause t")
+            sent = self.a.daemon.stats("t")["transmit_packets"]
+            time.sleep(0.1)
+            self.assertEqual(self.a.daemon.stats("t")["transmit_packets"], sent)
+            self.a.daemon.ctl("resume t")
+        time.sleep(0.1)
+        self.assert_fast("t")
+        self.assert_whole(source, sink, 200)
+        self.assertGreater(self.a.daemon.stats("t")["transmit_packets"], 200)
+
+    def test_nothing_comes_in_after_detach(self):
+        source, _ = self.flow(1)
+        self.addCleanup(source.stop)
+        time.sleep(0.1)
+        for _ in range(3):
+            self.b.daemon.ctl("detach t")
+            count = self.b.daemon.stats("t")["receive_packets"]
+            time.sleep(0.1)
+            self.assertEqual(self.b.daemon.stats("t")["receive_packets"], count)
+            self.b.daemon.ctl("attach t")
+            wait_until(lambda c=count: self.b.daemon.stats("t")["receive_packets"] > c,
+                       what="packets come in again")
+
+    def test_the_path_changes_under_traffic(self):
+        """Either end, both ways, without a packet lost, doubled or overtaken."""
+        source, sink = self.flow(1)
+        for _ in range(6):
+            for host in self.hosts:
+                for path in ("user", "bpf"):
+                    host.daemon.ctl("set t datapath %s" % path)
+                    time.sleep(0.05)
+        self.assert_fast("t")
+        workers = self.workers()
+        time.sleep(0.1)
+        self.assertEqual(self.workers(), workers, "it has turned")
+        self.assert_whole(source, sink, RATE)
+
+    def test_a_change_costs_the_other_tunnel_nothing(self):
+        source, sink = self.flow(2)
+        for end, host in enumerate(self.hosts, 1):
+            host.daemon.ctl("set t local %s remote %s" % (
+                lab.outer(3, "4", end), lab.outer(3, "4", 3 - end)))
+            host.daemon.ctl("set t key 43")
+            host.daemon.ctl("set t ttl 9")
+        self.assertEqual(self.ping(1), 3)
+        self.assert_fast("t")
+        self.assert_whole(source, sink, RATE / 10)
+
+    def test_an_overlap_loses_nothing(self):
+        source, sink = self.flow(1, rate=400)
+        for host in self.hosts:
+            host.daemon.ctl("set t key 43 --overlap 1500ms")
+        for host in self.hosts:
+            wait_until(lambda h=host: "overlap_until" not in h.daemon.show("t"),
+                       30, "the overlap ends")
+        self.assert_fast("t")
+        self.assert_whole(source, sink, 400)
+
+    def test_tunnels_swap_their_pairs(self):
+        path = os.path.join(self.a.daemon.directory, "swap.toml")
+        with open(path, "w") as swap:
+            for name, number, key in (("t", 2, ""), ("other", 1, "key = 42\n")):
+                swap.write('[tunnel.%s]\nmode = "gre"\nlocal = "%s"\nremote = "%s"\n'
+                           'datapath = "bpf"\naddress = ["%s/24"]\n%s' % (
+                               name, lab.outer(number, "4", 1), lab.outer(number, "4", 2),
+                               lab.inner(number, "4", 1), key))
+        self.a.daemon.ctl("apply", path)
+        for number in (1, 2):
+            self.assertEqual(self.ping(number), 3)
+        self.assert_fast("t")
+        self.assert_fast("other")
+
+
+class Surroundings(FastCase):
+    def setUp(self):
+        self.pair.create("t", 1, "gre", options="datapath bpf", carries="4")
+        self.assertEqual(self.ping(1), 3)
+        self.assert_fast("t")
+
+    def wait_for(self, path, why=""):
+        wait_until(lambda: self.in_use("t") == (path, why), 20,
+                   "%s %s, not %s" % (path, why, self.in_use("t")))
+
+    def test_the_route_goes_and_comes(self):
+        prefix = lab.outer(1, "4", 0) + "/24"
+        self.a.space.ip("route del %s dev %s" % (prefix, lab.LINK))
+        self.wait_for("DATAPATH_USER", "no route to the remote")
+        self.a.space.ip("route add %s dev %s" % (prefix, lab.LINK))
+        self.wait_for("DATAPATH_BPF")
+        self.assertEqual(self.ping(1), 3)
+
+    def test_the_mtu_of_the_route_counts(self):
+        prefix = lab.outer(1, "4", 0) + "/24"
+        self.a.daemon.ctl("set t mtu 1476 df on")
+        self.assertEqual(self.ping(1, size=1440), 3)
+        self.a.space.ip("route change %s dev %s mtu 1400" % (prefix, lab.LINK))
+        wait_until(lambda: self.ping(1, size=1440, count=1, wait=0.2) == 0,
+                   20, "what is too large is no longer sent")
+        self.assertIn("too_big", self.a.daemon.stats("t")["drops"])
+        self.assertEqual(self.ping(1, size=1300), 3)
+        self.a.space.ip("route change %s dev %s" % (prefix, lab.LINK))
+        wait_until(lambda: self.ping(1, size=1440, count=1, wait=0.5) == 1,
+                   20, "and is sent again")
+
+    def test_ipsec_policies_are_not_passed_by(self):
+        words = "dir out src 203.0.113.1 dst 203.0.113.2"
+        self.a.space.ip("xfrm policy add %s tmpl proto esp" % words)
+        self.addCleanup(self.a.space.ip, "xfrm policy flush", check=False)
+        self.wait_for("DATAPATH_USER", "IPsec policies are in force")
+        self.assertEqual(self.ping(1), 3)
+        self.a.space.ip("xfrm policy delete %s" % words)
+        self.wait_for("DATAPATH_BPF")
+
+    def test_the_local_address_goes(self):
+        address = "%s/24" % lab.outer(1, "4", 1)
+        self.a.space.ip("addr del %s dev %s" % (address, lab.LINK))
+        wait_until(lambda: self.in_use("t")[0] == "DATAPATH_USER", 20, "it stops")
+        self.a.space.ip("addr add %s dev %s" % (address, lab.LINK))
+        self.wait_for("DATAPATH_BPF")
+        self.assertEqual(self.ping(1), 3)
+
+    def test_a_removed_device_fails_its_tunnel_alone(self):
+        self.pair.create("other", 2, "gre", options="datapath bpf", carries="4")
+        self.a.space.ip("link del t")
+        wait_until(lambda: self.a.daemon.show("t")["oper_state"] == "OPER_FAILED",
+                   20, "the tunnel fails")
+        self.assertEqual(self.in_use("t"), ("DATAPATH_USER", "it has no device"))
+        self.assertGreaterEqual(self.a.daemon.stats("t")["transmit_packets"], 3)
+        self.assertEqual(self.ping(2), 3)
+        self.a.daemon.ctl("delete t")
+        self.pair.create("u", 3, "gre", options="datapath bpf", carries="4")
+        self.assertEqual(self.ping(3), 3)
+
+    def test_a_killed_daemon_takes_its_devices_over(self):
+        self.a.daemon.stop(signal.SIGKILL)
+        self.a.daemon.start()
+        self.assert_fast("t")
+        self.assertEqual(self.ping(1), 3)
+        workers = self.clients[1].telemetry.GetStats(
+            self.clients[1].messages.GetStatsRequest()).workers
+        self.assertEqual(self.ping(1), 3)
+        self.assertEqual(list(self.clients[1].telemetry.GetStats(
+            self.clients[1].messages.GetStatsRequest()).workers), list(workers))
+
+    def test_nothing_stays_when_the_daemon_ends(self):
+        self.a.daemon.stop()
+        links = process.run(["bpftool", "link", "list"], check=False)
+        self.a.daemon.start()
+        self.assertNotIn("tunneld", links.out)
+        self.a.daemon.ctl("set t datapath user")
+        self.assertEqual(self.ping(1), 3)
+
+
+class Capability(unittest.TestCase):
+    """A daemon that may not load programs."""
+
+    def test_auto_falls_back_and_bpf_is_refused(self):
+        space = namespace.Namespace("nobpf")
+        space.ip("link add u0 type veth peer name u1")
+        for name in ("u0", "u1"):
+            space.ip("link set %s up" % name)
+        space.ip("addr add 198.18.1.1/24 dev u0")
+        drop = ["setpriv", "--bounding-set=-bpf,-sys_admin"]
+        daemon = Daemon(space, ["--datapath=auto"], prefix=drop)
+        try:
+            ends = "local 198.18.1.1 remote 198.18.1.2"
+            daemon.ctl("create t mode gre %s" % ends)
+            tunnel = daemon.show("t")
+            self.assertEqual(tunnel["datapath_in_use"], "DATAPATH_USER")
+            self.assertIn("CAP_BPF", tunnel["datapath_reason"])
+            for words in ("set t datapath bpf",
+                          "create u mode gre %s key 1 datapath bpf" % ends):
+                refused = daemon.ctl(words, check=False)
+                self.assertNotEqual(refused.code, 0)
+                self.assertIn("CAP_BPF", refused.err)
+            self.assertEqual([t["name"] for t in daemon.json("list")], ["t"])
+            self.assertNotIn("datapath", daemon.show("t"))
+        finally:
+            daemon.stop()
+
+
+if __name__ == "__main__":
+    runner.main()

@@ -1,0 +1,150 @@
+// FakeFastPath: a FastPath that carries nothing and remembers what it was told.
+//
+// Calls of the manager come under its configuration lock; Read() and the test's
+// own functions may come from any thread.
+
+#ifndef TUNNEL_BPF_FAKE_FAST_PATH_H_
+#define TUNNEL_BPF_FAKE_FAST_PATH_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "tunnel/bpf/fast_path.h"
+#include "tunnel/sync/mutex.h"
+
+namespace tunnel {
+
+class FakeFastPath : public FastPath {
+ public:
+  // A line for each call, in order: "open 100", "prepare 1 via 1 mtu 1500",
+  // "out 100 1" (record 1), "out 100 -", "in 192.0.2.2 7 1" (remote, key),
+  // "forget 192.0.2.2 -", "wait", "close 100", "drop 1" (record).
+  std::vector<std::string> TakeCalls() {
+    const MutexLock lock(mu_);
+    return std::exchange(calls_, {});
+  }
+  void SetUsable(absl::Status status) {
+    const MutexLock lock(mu_);
+    usable_ = std::move(status);
+  }
+  void SetPrepare(absl::Status status) {
+    const MutexLock lock(mu_);
+    prepare_ = std::move(status);
+  }
+  // What Read() gives, of every tunnel.
+  void SetCounters(const FastCounters& counters) {
+    const MutexLock lock(mu_);
+    counters_ = counters;
+  }
+  // Records and tunnels that are there.
+  size_t alive() const {
+    const MutexLock lock(mu_);
+    return alive_;
+  }
+
+  absl::Status Usable() override {
+    const MutexLock lock(mu_);
+    return usable_;
+  }
+  absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex) override {
+    if (const absl::Status status = Usable(); !status.ok()) return status;
+    Note(absl::StrCat("open ", ifindex));
+    return std::make_unique<Tunnel>(*this, ifindex);
+  }
+  void SetInput(const FastInputKey& key, const FastEntry* entry) override {
+    Note(absl::StrCat("in ", Text(key), " ", Text(entry)));
+  }
+  void ForgetInput(const FastInputKey& key) override {
+    Note(absl::StrCat("forget ", Text(key)));
+  }
+  void SetUdpPort(uint16_t, bool) override {}
+  void Wait() override { Note("wait"); }
+
+ private:
+  struct Entry : FastEntry {
+    Entry(FakeFastPath& p, int n) : path(p), number(n) { path.Count(1); }
+    ~Entry() override {
+      path.Count(-1);
+      path.Note(absl::StrCat("drop ", number));
+    }
+    FakeFastPath& path;
+    const int number;
+  };
+
+  class Tunnel : public FastTunnel {
+   public:
+    Tunnel(FakeFastPath& path, uint32_t ifindex)
+        : path_(path), ifindex_(ifindex) {
+      path_.Count(1);
+    }
+    ~Tunnel() override {
+      path_.Count(-1);
+      path_.Note(absl::StrCat("close ", ifindex_));
+    }
+    absl::StatusOr<std::unique_ptr<FastEntry>> Prepare(
+        const FastRecord& record) override {
+      return path_.Prepare(record);
+    }
+    void SetOutput(const FastEntry* entry) override {
+      path_.Note(absl::StrCat("out ", ifindex_, " ", Text(entry)));
+    }
+    FastCounters Read() const override {
+      const MutexLock lock(path_.mu_);
+      return path_.counters_;
+    }
+    FastTurn Turn(FastDirection) const override { return {}; }
+    void SetDone(FastDirection, uint64_t) override {}
+    void ForceTurn(FastDirection) override {}
+
+   private:
+    FakeFastPath& path_;
+    const uint32_t ifindex_;
+  };
+
+  static std::string Text(const FastEntry* entry) {
+    if (entry == nullptr) return "-";
+    return absl::StrCat(static_cast<const Entry*>(entry)->number);
+  }
+  static std::string Text(const FastInputKey& key) {
+    return absl::StrCat(key.addresses.remote.ToString(), " ",
+                        key.key.has_value() ? absl::StrCat(*key.key) : "-");
+  }
+  absl::StatusOr<std::unique_ptr<FastEntry>> Prepare(const FastRecord& record) {
+    {
+      const MutexLock lock(mu_);
+      if (!prepare_.ok()) return prepare_;
+      ++last_;
+    }
+    Note(absl::StrCat("prepare ", last_, " via ", record.underlay_ifindex,
+                      " mtu ", record.path_mtu));
+    return std::make_unique<Entry>(*this, last_);
+  }
+  void Note(std::string call) {
+    const MutexLock lock(mu_);
+    calls_.push_back(std::move(call));
+  }
+  void Count(int difference) {
+    const MutexLock lock(mu_);
+    alive_ += static_cast<size_t>(difference);
+  }
+
+  mutable Mutex mu_;
+  std::vector<std::string> calls_ ABSL_GUARDED_BY(mu_);
+  absl::Status usable_ ABSL_GUARDED_BY(mu_);
+  absl::Status prepare_ ABSL_GUARDED_BY(mu_);
+  FastCounters counters_ ABSL_GUARDED_BY(mu_);
+  size_t alive_ ABSL_GUARDED_BY(mu_) = 0;
+  int last_ = 0;  // by the holder of the configuration lock
+};
+
+}  // namespace tunnel
+
+#endif  // TUNNEL_BPF_FAKE_FAST_PATH_H_

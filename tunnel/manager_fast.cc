@@ -1,0 +1,185 @@
+// The kernel's fast path as the manager uses it: which tunnels take it, with
+// which record, and what of the underlay makes it follow.
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tunnel/base/clock.h"
+#include "tunnel/base/error.h"
+#include "tunnel/base/log.h"
+#include "tunnel/base/status_macros.h"
+#include "tunnel/bpf/eligibility.h"
+#include "tunnel/manager_impl.h"
+#include "tunnel/rewire/turn.h"
+
+namespace tunnel {
+namespace {
+
+constexpr uint32_t kNoLimit = 65535;  // bytes, of an outer packet
+
+FastRecord RecordOf(const Wiring& wiring) {
+  FastRecord record;
+  record.config = EffectiveEncap(wiring);
+  record.underlay_ifindex = wiring.underlay.route_ifindex;
+  record.bound_ifindex = wiring.underlay_ifindex;
+  record.fwmark = wiring.config.fwmark;
+  const uint32_t mtu = wiring.underlay.path->Mtu(SteadyCoarseNs());
+  record.path_mtu = mtu == 0 ? kNoLimit : mtu;
+  return record;
+}
+
+}  // namespace
+
+std::string ManagerImpl::WhyUserPathNow(const Wiring& wiring) {
+  const EndpointConfig& config = wiring.config;
+  if (config.datapath == DatapathMode::kUser) return "datapath is user";
+  if (config.datapath == DatapathMode::kAuto &&
+      options_.datapath == DatapathMode::kUser) {
+    return "the daemon is told --datapath=user";
+  }
+  if (std::string why = WhyNeverBpf(config); !why.empty()) return why;
+  const UnderlayState& underlay = wiring.underlay;
+  FastSurroundings around;
+  around.admin_up = config.admin_up;
+  around.can_transmit = underlay.transmit_block == encap::DropReason::kNone;
+  around.underlay_ifindex = underlay.route_ifindex;
+  around.underlay_ethernet = underlay.ethernet;
+  if (!underlay.ethernet) {
+    around.underlay_is_tunnel =
+        std::any_of(tunnels_.begin(), tunnels_.end(), [&](const auto& entry) {
+          return entry.second->endpoint->device().ifindex() ==
+                 underlay.route_ifindex;
+        });
+  }
+  std::string why = WhyUserPath(config.encap, around);
+  if (!why.empty()) return why;
+  around.has_xfrm_policy = platform_.links.HasIpsecPolicies();
+  return WhyUserPath(config.encap, around);
+}
+
+absl::Status ManagerImpl::PrepareFast(const ConfigSection&, Endpoint& endpoint,
+                                      Wiring& wiring) {
+  FastWiring& fast = wiring.fast;
+  fast = {};
+  fast.why = WhyUserPathNow(wiring);
+  const bool insists = wiring.config.datapath == DatapathMode::kBpf;
+  if (!fast.why.empty() && !insists) return absl::OkStatus();
+  const absl::Status usable = fast_.Usable();
+  if (!usable.ok()) {
+    if (fast.why.empty()) fast.why = std::string(usable.message());
+    return insists ? usable : absl::OkStatus();
+  }
+  NoteFastUser();
+  if (!fast.why.empty()) return absl::OkStatus();
+  const absl::Status entered = EnterFast(endpoint, wiring);
+  if (entered.ok()) return entered;
+  fast.why = std::string(entered.message());
+  const bool passes = GetReason(entered) == Reason::kDeviceNotFound;
+  return insists && !passes ? entered : absl::OkStatus();
+}
+
+absl::Status ManagerImpl::EnterFast(Endpoint& endpoint, Wiring& wiring) {
+  if (endpoint.fast() == nullptr) {
+    ASSIGN_OR_RETURN(std::unique_ptr<FastTunnel> opened,
+                     fast_.Open(endpoint.device().ifindex()));
+    endpoint.SetFast(std::move(opened));
+  }
+  wiring.fast.record = RecordOf(wiring);
+  ASSIGN_OR_RETURN(wiring.fast.entry,
+                   endpoint.fast()->Prepare(wiring.fast.record));
+  // It will be forgotten some time.
+  if (wiring.underlay.path->LearnedNow(SteadyCoarseNs()).has_value())
+    paths_.NoteLearned();
+  return absl::OkStatus();
+}
+
+void ManagerImpl::PrepareFastIfPossible(const ConfigSection& section,
+                                        Endpoint& endpoint, Wiring& wiring) {
+  const absl::Status status = PrepareFast(section, endpoint, wiring);
+  if (status.ok() || wiring.config.datapath != DatapathMode::kBpf) return;
+  LogWarning("a tunnel can not take the fast path",
+             {{"tunnel", wiring.config.name},
+              {"cause", std::string(status.message())}});
+}
+
+bool ManagerImpl::RefreshFastOf(const ConfigSection& section,
+                                TunnelRecord& tunnel, Wiring& wiring,
+                                const std::vector<EndpointKey>& keys,
+                                bool sends) {
+  const bool had = wiring.fast.entry != nullptr;
+  const std::string why = WhyUserPathNow(wiring);
+  if (had && why.empty() && RecordOf(wiring) == wiring.fast.record)
+    return false;
+  if (!had && why == wiring.fast.why) return false;
+  // The kernel may use the old record until it is given out again.
+  const FastWiring before = std::exchange(wiring.fast, {});
+  PrepareFastIfPossible(section, *tunnel.endpoint, wiring);
+  const FastEntry* const entry = wiring.fast.entry.get();
+  if (!had && entry == nullptr) return wiring.fast.why != before.why;
+  if (tunnel.detached) return true;
+  for (const EndpointKey& key : keys) {
+    if (const auto fast = FastKeyOf(key)) fast_.SetInput(*fast, entry);
+  }
+  if (sends && !tunnel.paused) tunnel.endpoint->fast()->SetOutput(entry);
+  return true;
+}
+
+bool ManagerImpl::RefreshFast(const ConfigSection& section,
+                              TunnelRecord& tunnel) {
+  if (tunnel.failed) return false;
+  if (!tunnel.overlap.has_value()) {
+    return RefreshFastOf(section, tunnel, tunnel.wiring, tunnel.wiring.keys,
+                         true);
+  }
+  Overlap& overlap = *tunnel.overlap;
+  overlap.old.underlay =
+      EvaluateUnderlay(overlap.old, tunnel.endpoint->device().ifindex());
+  const bool changed = RefreshFastOf(section, tunnel, tunnel.wiring,
+                                     tunnel.wiring.keys, overlap.turned);
+  RefreshFastOf(section, tunnel, overlap.old, OldKeys(tunnel), !overlap.turned);
+  return changed;
+}
+
+void ManagerImpl::TurnRefreshed(const ConfigSection& section,
+                                const std::vector<TunnelRecord*>& tunnels) {
+  if (tunnels.empty()) return;
+  fast_.Wait();
+  AwaitTurns(section, path(), tunnels);
+}
+
+void ManagerImpl::NoteFastUser() {
+  {
+    const MutexLock lock(reconcile_mu_);
+    if (fast_used_) return;
+    fast_used_ = true;
+  }
+  reconcile_cv_.NotifyAll();
+}
+
+void ManagerImpl::LookAtFastPaths() {
+  const uint64_t learned = paths_.learned();
+  const bool ipsec = platform_.links.HasIpsecPolicies();
+  const uint64_t now_ns = SteadyCoarseNs();
+  FastSeen& seen = fast_seen_;
+  if (learned == seen.learned && ipsec == seen.ipsec && now_ns < seen.until_ns)
+    return;
+  const std::optional<ConfigSection> section =
+      EnterAsMonitor("monitor: path of the fast path");
+  if (!section.has_value()) return;  // stopping
+  seen = {learned, ipsec, UINT64_MAX};
+  std::vector<TunnelRecord*> refreshed;
+  for (auto& [name, tunnel] : tunnels_) {
+    if (RefreshFast(*section, *tunnel)) {
+      refreshed.push_back(tunnel.get());
+      Announce(*section, *tunnel);
+    }
+    if (tunnel->wiring.fast.entry == nullptr) continue;
+    if (const auto known = tunnel->wiring.underlay.path->LearnedNow(now_ns))
+      seen.until_ns = std::min(seen.until_ns, known->expires_ns);
+  }
+  TurnRefreshed(*section, refreshed);
+}
+
+}  // namespace tunnel
