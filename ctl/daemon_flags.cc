@@ -240,7 +240,8 @@ std::string DaemonHelp() {
   }
   out +=
       "\n"
-      "Needs CAP_NET_ADMIN and CAP_NET_RAW. SIGTERM and SIGINT stop it; the\n"
+      "Needs CAP_NET_ADMIN and CAP_NET_RAW, and CAP_BPF and CAP_PERFMON to\n"
+      "carry packets in the kernel. SIGTERM and SIGINT stop it; the\n"
       "devices of tunnels stay, and the next start takes them over. SIGHUP\n"
       "reads the configuration file again.\n"
       "Exit status: 0 stopped, 1 can not start or run, 2 wrong usage, 78 the\n"

@@ -6,9 +6,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 
@@ -16,7 +19,12 @@ namespace tunnel::ctl {
 namespace {
 
 constexpr int kMaxCapability = 63;
-constexpr uint32_t kKept = 1u << CAP_NET_ADMIN | 1u << CAP_NET_RAW;
+constexpr int kKept[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF};
+
+bool IsKept(int capability) {
+  return std::find(std::begin(kKept), std::end(kKept), capability) !=
+         std::end(kKept);
+}
 
 absl::Status Refused(absl::string_view call) {
   return absl::FailedPreconditionError(absl::StrCat(
@@ -27,7 +35,7 @@ absl::Status Refused(absl::string_view call) {
 // it could not gain anything by exec either, once no_new_privs is set.
 absl::Status CutBoundingSet() {
   for (int capability = 0; capability <= kMaxCapability; ++capability) {
-    if (capability == CAP_NET_ADMIN || capability == CAP_NET_RAW) continue;
+    if (IsKept(capability)) continue;
     if (prctl(PR_CAPBSET_READ, capability, 0, 0, 0) < 0)
       break;  // past the last
     if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EPERM) {
@@ -48,10 +56,14 @@ absl::Status KeepNetworkCapabilitiesOnly() {
                                   .pid = 0};
   std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
   if (syscall(SYS_capget, &header, data.data()) != 0) return Refused("capget");
-  data[0].effective &= kKept;
-  data[0].permitted &= kKept;
-  data[0].inheritable = 0;
-  data[1] = {};
+  std::array<uint32_t, _LINUX_CAPABILITY_U32S_3> kept{};
+  for (const int capability : kKept)
+    kept[CAP_TO_INDEX(capability)] |= CAP_TO_MASK(capability);
+  for (size_t i = 0; i < data.size(); ++i) {
+    data[i].effective &= kept[i];
+    data[i].permitted &= kept[i];
+    data[i].inheritable = 0;
+  }
   if (syscall(SYS_capset, &header, data.data()) != 0) return Refused("capset");
   return absl::OkStatus();
 }

@@ -1,4 +1,5 @@
-// What the daemon may do once it has started: CAP_NET_ADMIN and CAP_NET_RAW.
+// What the daemon may do once it has started: CAP_NET_ADMIN, CAP_NET_RAW, and
+// CAP_BPF where it had it.
 
 #ifndef CTL_PRIVILEGES_H_
 #define CTL_PRIVILEGES_H_

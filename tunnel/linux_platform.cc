@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tunnel/base/error.h"
+#include "tunnel/base/log.h"
 #include "tunnel/base/status_macros.h"
 #include "tunnel/bpf/attachment.h"
 
@@ -66,8 +67,13 @@ LinuxPlatform::LinuxPlatform(std::unique_ptr<LinuxLinkControl> links,
                 .transport = transport_,
                 .links = *links_,
                 .fast = &fast_} {
-  // They would go on with a configuration that nobody has any more.
+  // Filters of a daemon that was killed would go on with a configuration that
+  // nobody has any more.
   SweepFilters();
+  if (const absl::Status usable = fast_.Usable(); !usable.ok()) {
+    LogInfo("the kernel can not carry packets of tunnels",
+            {{"cause", std::string(usable.message())}});
+  }
 }
 
 }  // namespace tunnel

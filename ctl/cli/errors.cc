@@ -62,7 +62,9 @@ constexpr ReasonInfo kReasons[] = {
      "load the module with 'modprobe tun', or give the container /dev/net/tun"},
     {"MISSING_CAPABILITY", "FAILED_PRECONDITION", kExitFailure,
      "the daemon runs without a capability that it needs",
-     "start the daemon with CAP_NET_ADMIN and CAP_NET_RAW"},
+     "start the daemon with CAP_NET_ADMIN and CAP_NET_RAW, and for the "
+     "datapath "
+     "bpf with CAP_BPF and CAP_PERFMON"},
     {"KERNEL_FEATURE_MISSING", "FAILED_PRECONDITION", kExitFailure,
      "the kernel lacks what this configuration needs",
      "do without that feature, or use a kernel that has it"},

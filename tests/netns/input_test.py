@@ -216,7 +216,7 @@ class Machine(unittest.TestCase):
         normal = Daemon(namespace.Namespace("c"))
         with open("/proc/%d/status" % normal.child.pid) as f:
             status = dict(l.split(":\t", 1) for l in f if ":\t" in l)
-        allowed = 1 << 12 | 1 << 13  # CAP_NET_ADMIN, CAP_NET_RAW
+        allowed = 1 << 12 | 1 << 13 | 1 << 39  # CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF
         for kind in ("CapEff", "CapPrm", "CapInh"):
             self.assertEqual(int(status[kind], 16) & ~allowed, 0, kind)
         self.assertEqual(normal.stop(), 0)

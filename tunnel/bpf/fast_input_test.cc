@@ -184,7 +184,11 @@ TEST_F(FastInputTest, ABoundTunnelComesBeforeOneThatIsNot) {
   path_->SetInput(key, any.get());
   path_->Wait();
   SendOuter(OuterOf(config, InnerV4()));
+  // Of a tunnel that takes the user path, its packets reach no other.
   path_->SetInput(key, nullptr);
+  path_->Wait();
+  SendOuter(OuterOf(config, InnerV4()));
+  path_->ForgetInput(key);
   path_->Wait();
   SendOuter(OuterOf(config, InnerV6()));
   EXPECT_EQ(ReceiveInner(), InnerV6());

@@ -30,8 +30,10 @@ absl::Status Refused(const std::string& what, int error) {
   const std::string words = absl::StrCat(what, ": ", std::strerror(error));
   if (error == EPERM || error == EACCES) {
     return MakeError(Reason::kMissingCapability,
-                     absl::StrCat(words, "; the daemon needs CAP_BPF"),
-                     {{"capability", "CAP_BPF"}});
+                     absl::StrCat(words,
+                                  "; the daemon needs CAP_BPF and CAP_PERFMON "
+                                  "when it starts"),
+                     {{"capability", "CAP_BPF,CAP_PERFMON"}});
   }
   return MakeError(Reason::kKernelFeatureMissing, words);
 }

@@ -99,7 +99,7 @@ static __always_inline int has_turned(__u32 tunnel, __u32 direction) {
   __u64 word = *(volatile __u64*)&turn->word;
   if (word & 1) return 1;
   // Others that are before us are few: one on each CPU.
-  for (int i = 0; i < 64; i++) {
+  for (int i = 0; i < 8; i++) {
     __u64 done = *(volatile __u64*)&turn->done;
     __u64 next = word / 2 == done ? word | 1 : word + 2;
     __u64 found = __sync_val_compare_and_swap(&turn->word, word, next);
