@@ -20,7 +20,7 @@ TEST(DaemonFlagsTest, DefaultsAreThoseOfTheHelp) {
   EXPECT_EQ(flags->config, "/etc/tunneld/tunneld.toml");
   EXPECT_FALSE(flags->config_given);
   EXPECT_EQ(flags->workers, 0);
-  EXPECT_EQ(flags->datapath, DatapathMode::kAuto);
+  EXPECT_EQ(flags->datapath, DatapathMode::kUser);
   EXPECT_TRUE(flags->tun_offload);
   EXPECT_EQ(flags->busy_poll, std::chrono::nanoseconds(0));
   EXPECT_EQ(flags->dispatch, Dispatch::kHybrid);

@@ -56,7 +56,9 @@ std::string ManagerImpl::WhyUserPathNow(const Wiring& wiring) {
   std::string why = WhyUserPath(config.encap, around);
   if (!why.empty()) return why;
   around.has_xfrm_policy = platform_.links.HasIpsecPolicies();
-  return WhyUserPath(config.encap, around);
+  why = WhyUserPath(config.encap, around);
+  if (!why.empty()) return why;
+  return std::string(fast_.Usable().message());
 }
 
 absl::Status ManagerImpl::PrepareFast(const ConfigSection&, Endpoint& endpoint,
@@ -67,10 +69,7 @@ absl::Status ManagerImpl::PrepareFast(const ConfigSection&, Endpoint& endpoint,
   const bool insists = wiring.config.datapath == DatapathMode::kBpf;
   if (!fast.why.empty() && !insists) return absl::OkStatus();
   const absl::Status usable = fast_.Usable();
-  if (!usable.ok()) {
-    if (fast.why.empty()) fast.why = std::string(usable.message());
-    return insists ? usable : absl::OkStatus();
-  }
+  if (!usable.ok()) return insists ? usable : absl::OkStatus();
   NoteFastUser();
   if (!fast.why.empty()) return absl::OkStatus();
   const absl::Status entered = EnterFast(endpoint, wiring);

@@ -323,7 +323,7 @@ class ManagerImpl {
                           const std::string& holder) const;
 
   // ---- the kernel's fast path (manager_fast.cc) ----
-  // Empty when the wiring could take it, as far as the manager knows.
+  // Empty when the wiring may take it; else why not, in one clause.
   std::string WhyUserPathNow(const Wiring& wiring);
   // Fills wiring.fast, whose other fields are complete. Errors, when the tunnel
   // insists on the fast path and the kernel has none for it:

@@ -112,6 +112,8 @@ absl::StatusOr<RouteInfo> FaultyLinks::RouteTo(const encap::IpAddress& remote,
   return base_.RouteTo(remote, local, ifindex, mark);
 }
 
+bool FaultyLinks::HasIpsecPolicies() { return base_.HasIpsecPolicies(); }
+
 absl::Status FaultyLinks::StartMonitor(
     std::function<void(const LinkEvent&)> callback) {
   return base_.StartMonitor(std::move(callback));

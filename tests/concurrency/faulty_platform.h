@@ -69,6 +69,7 @@ class FaultyLinks : public LinkControl {
   absl::StatusOr<RouteInfo> RouteTo(const encap::IpAddress& remote,
                                     const encap::IpAddress& local,
                                     uint32_t ifindex, uint32_t mark) override;
+  bool HasIpsecPolicies() override;
   absl::Status StartMonitor(
       std::function<void(const LinkEvent&)> callback) override;
   void StopMonitor() override;

@@ -237,7 +237,7 @@ class Protocol(FastCase):
         path = os.path.join(self.a.daemon.directory, "swap.toml")
         with open(path, "w") as swap:
             for name, number, key in (("t", 2, ""), ("other", 1, "key = 42\n")):
-                swap.write('[tunnel.%s]\nmode = "gre"\nlocal = "%s"\nremote = "%s"\n'
+                swap.write('[[tunnel]]\nname = "%s"\nmode = "gre"\nlocal = "%s"\nremote = "%s"\n'
                            'datapath = "bpf"\naddress = ["%s/24"]\n%s' % (
                                name, lab.outer(number, "4", 1), lab.outer(number, "4", 2),
                                lab.inner(number, "4", 1), key))
