@@ -344,7 +344,12 @@ class Capability(unittest.TestCase):
         for name in ("u0", "u1"):
             space.ip("link set %s up" % name)
         space.ip("addr add 198.18.1.1/24 dev u0")
-        drop = ["setpriv", "--bounding-set=-bpf,-sys_admin"]
+        for missing in ("bpf", "perfmon"):
+            with self.subTest(missing=missing):
+                self.try_without(space, missing)
+
+    def try_without(self, space, missing):
+        drop = ["setpriv", "--bounding-set=-%s,-sys_admin" % missing]
         daemon = Daemon(space, ["--datapath=auto"], prefix=drop)
         try:
             ends = "local 198.18.1.1 remote 198.18.1.2"
@@ -359,6 +364,7 @@ class Capability(unittest.TestCase):
                 self.assertIn("CAP_BPF", refused.err)
             self.assertEqual([t["name"] for t in daemon.json("list")], ["t"])
             self.assertEqual(daemon.show("t")["datapath"], "DATAPATH_AUTO")
+            daemon.ctl("delete t")
         finally:
             daemon.stop()
 

@@ -2,12 +2,14 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <linux/capability.h>
 #include <linux/membarrier.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdarg>
 #include <cstring>
@@ -26,9 +28,23 @@ namespace {
 // The library's lines are for its developers: the errno says enough.
 int Silent(libbpf_print_level, const char*, va_list) { return 0; }
 
+// Has CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN, which has stood for both.
+bool MayLoad() {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3,
+                                  .pid = 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
+  if (syscall(SYS_capget, &header, data.data()) != 0) return true;
+  const auto has = [&](int capability) {
+    return (data[CAP_TO_INDEX(capability)].effective &
+            CAP_TO_MASK(capability)) != 0;
+  };
+  return has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON));
+}
+
 absl::Status Refused(const std::string& what, int error) {
   const std::string words = absl::StrCat(what, ": ", std::strerror(error));
-  if (error == EPERM || error == EACCES) {
+  // What the verifier says without them differs by kernel.
+  if (error == EPERM || error == EACCES || !MayLoad()) {
     return MakeError(Reason::kMissingCapability,
                      absl::StrCat(words,
                                   "; the daemon needs CAP_BPF and CAP_PERFMON "
