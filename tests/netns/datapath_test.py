@@ -3,6 +3,7 @@ daemon, deliver the same and count the same; what chooses between the two, and
 where that is shown."""
 
 import os
+import socket
 import struct
 import sys
 import unittest
@@ -18,7 +19,7 @@ TUNNELS = [("gif4", "gif", "4", ""), ("gif6", "gif", "6", "ttl inherit tos 40"),
            ("gre4", "gre", "4", "df inherit"), ("gre6", "gre", "6", "ecn compat"),
            ("key4", "gre", "4", "key 42 df off ttl 9"), ("key6", "gre", "6", "key 0")]
 TRANSFER = 300_000
-_ETHERNET, _NONE = 14, 0  # bytes of link header
+_ETHERNET = 14  # bytes of link header
 _PORT = 9
 _TRIES = 5
 
@@ -48,20 +49,51 @@ def inner_packets(number, family):
     return made
 
 
-def packets_of(capture, link_header, unnumbered):
-    """The IP packets of a capture. `unnumbered`: without identification and header
-    checksum of an IPv4 header, which go on counting."""
+def packets_of(capture):
+    """The IP packets of a capture without identification and header checksum of an
+    outer IPv4 header, which go on counting."""
     with open(capture.path, "rb") as f:
         data = f.read()
     at, found = 24, []
     while at + 16 <= len(data):
         length = struct.unpack_from("<I", data, at + 8)[0]
-        packet = bytearray(data[at + 16 + link_header:at + 16 + length])
-        if unnumbered and packet[0] >> 4 == 4:
+        packet = bytearray(data[at + 16 + _ETHERNET:at + 16 + length])
+        if packet[0] >> 4 == 4:
             packet[4:6] = packet[10:12] = b"\0\0"
         found.append(bytes(packet))
         at += 16 + length
     return found
+
+
+def by_flow(found):
+    """Packets by their addresses, in the order in which they came."""
+    flows = {}
+    for packet in found:
+        ends = packet[12:20] if packet[0] >> 4 == 4 else packet[8:40]
+        flows.setdefault(ends, []).append(packet)
+    return flows
+
+
+class Sink:
+    """What arrives at an address: payload, traffic class and hop limit."""
+
+    def __init__(self, space, address):
+        self._socket = traffic.open_socket(space, address, socket.SOCK_DGRAM)
+        # IP_RECVTOS and IP_RECVTTL, IPV6_RECVTCLASS and IPV6_RECVHOPLIMIT.
+        level, options = ((socket.IPPROTO_IPV6, (66, 51)) if ":" in address else
+                          (socket.IPPROTO_IP, (13, 12)))
+        for option in options:
+            self._socket.setsockopt(level, option, 1)
+        self._socket.settimeout(20)
+        self._socket.bind((address, _PORT))
+
+    def read(self, count):
+        found = []
+        for _ in range(count):
+            data, more, _, _ = self._socket.recvmsg(2048, 256)
+            found.append((data, sorted(more)))
+        self._socket.close()
+        return found
 
 
 class Equal(unittest.TestCase):
@@ -69,119 +101,120 @@ class Equal(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.pair = lab.Pair(len(TUNNELS))
+        cls.pair = lab.Pair(len(TUNNELS) + 1)
         cls.a, cls.b = cls.pair.hosts
         for number, tunnel in enumerate(TUNNELS, 1):
             cls.pair.create(tunnel[0], number, *tunnel[1:])
         cls.sender = packets.RawSender(cls.a.space)
+        cls.from_a = "ether src %s and not icmp6 and not arp" % cls.a.space.mac(lab.LINK)
 
     @classmethod
     def tearDownClass(cls):
         cls.sender.close()
         cls.pair.close()
 
-    def use(self, name, word):
+    def use(self, word, names=tuple(t[0] for t in TUNNELS)):
         for host in self.pair.hosts:
-            host.daemon.ctl("set %s datapath %s" % (name, word))
-            wait_for(host.daemon, name, {"user": USER, "bpf": BPF}[word])
+            for name in names:
+                host.daemon.ctl("set %s datapath %s" % (name, word))
+            for name in names:
+                wait_for(host.daemon, name, {"user": USER, "bpf": BPF}[word])
 
-    def counts(self, name):
-        """What end 1 has sent and end 2 received, and their drops."""
-        sent, got = (h.daemon.stats(name) for h in self.pair.hosts)
-        return ([sent["transmit_packets"], sent["transmit_bytes"],
-                 got["receive_packets"], got["receive_bytes"]],
-                [sent["drops"], got["drops"]])
+    def counts(self):
+        """{tunnel: what end 1 has sent and end 2 received}, without any drop."""
+        rows = {}
+        for name, *_ in TUNNELS:
+            sent, got = (h.daemon.stats(name) for h in self.pair.hosts)
+            self.assertEqual([sent["drops"], got["drops"]], [{}, {}], name)
+            rows[name] = [sent["transmit_packets"], sent["transmit_bytes"],
+                          got["receive_packets"], got["receive_bytes"]]
+        return rows
 
-    def added(self, name, before, packets_sent):
-        """The counts since `before`, once so many packets are counted."""
+    def added(self, before, done):
+        """The counts since `before`, once `done` finds in them what it waits for."""
         def seen():
-            return [n - o for n, o in zip(self.counts(name)[0], before[0])]
-        process.wait_until(lambda: seen()[2] >= packets_sent, 10, "packets are counted")
-        self.assertEqual(self.counts(name)[1], before[1])
+            return {k: [n - o for n, o in zip(v, before[k])] for k, v in self.counts().items()}
+        process.wait_until(lambda: done(seen()), 20, "packets are counted")
         return seen()
 
-    def send(self, name, number, family, outer):
-        """(packets on the wire, packets out of the tunnel, counts) of one round of
-        inner_packets(); another one where the kernel's own IPv6 speaks meanwhile."""
-        sent = inner_packets(number, family)
-        expected = [len(sent), sum(map(len, sent))] * 2
-        ends = "src host %s and dst host %s and not icmp6 and not arp"
+    def send(self, family):
+        """(packets on the wire, what arrives) of inner_packets() through all tunnels;
+        once more where the kernel's own IPv6 speaks meanwhile."""
+        sent = {t[0]: inner_packets(n, family) for n, t in enumerate(TUNNELS, 1)}
+        expected = {k: [len(v), sum(map(len, v))] * 2 for k, v in sent.items()}
         for _ in range(_TRIES):
-            captures = [
-                wire.Capture(self.a.space, lab.LINK, ends % tuple(
-                    lab.outer(number, outer, e) for e in (1, 2))),
-                wire.Capture(self.b.space, name, ends % tuple(
-                    lab.inner(number, family, e) for e in (1, 2)))]
-            before = self.counts(name)
-            for packet in sent:
-                self.sender.send(packet)
-            counts = self.added(name, before, len(sent))
-            for capture in captures:
-                capture.stop()
+            wire_side = wire.Capture(self.a.space, lab.LINK, self.from_a)
+            sinks = [Sink(self.b.space, lab.inner(n, family, 2))
+                     for n in range(1, len(TUNNELS) + 1)]
+            before = self.counts()
+            for flow in zip(*sent.values()):
+                for packet in flow:
+                    self.sender.send(packet)
+            counts = self.added(before, lambda now: all(
+                now[k][2] >= len(v) for k, v in sent.items()))
+            arrived = [s.read(len(v)) for s, v in zip(sinks, sent.values())]
+            wire_side.stop()
             if counts == expected:
                 break
-        self.assertEqual(counts, expected, name)
-        self.assertEqual(captures[0].bad(), [])
-        return (packets_of(captures[0], _ETHERNET, True),
-                packets_of(captures[1], _NONE, False))
+        self.assertEqual(counts, expected)
+        self.assertEqual(wire_side.bad(), [])
+        return by_flow(packets_of(wire_side)), arrived
 
     def test_bytes_and_counters(self):
-        for number, (name, _, outer, _) in enumerate(TUNNELS, 1):
-            for family in "46":
-                with self.subTest(tunnel=name, inner=family):
-                    seen = []
-                    for word in ("user", "bpf"):
-                        self.use(name, word)
-                        seen.append(self.send(name, number, family, outer))
-                    by_user, by_bpf = seen
-                    self.assertEqual(len(by_user[0]), len(by_user[1]))
-                    self.assertEqual(by_bpf, by_user)
+        seen = {}
+        for word in ("user", "bpf"):
+            self.use(word)
+            seen[word] = {family: self.send(family) for family in "46"}
+        for family in "46":
+            by_user, by_bpf = (seen[word][family] for word in ("user", "bpf"))
+            self.assertEqual(len(by_user[0]), len(TUNNELS))
+            self.assertEqual(by_bpf, by_user)
 
     def test_super_packets(self):
         """TCP by both paths: each packet of the wire is counted once at each end."""
-        for number, (name, _, outer, _) in enumerate(TUNNELS, 1):
-            for word in ("user", "bpf"):
-                with self.subTest(tunnel=name, datapath=word):
-                    self.use(name, word)
-                    before = self.counts(name)
-                    capture = wire.Capture(
-                        self.a.space, lab.LINK,
-                        "src host %s and not icmp6 and not arp" %
-                        lab.outer(number, outer, 1))
-                    traffic.tcp_transfer(self.a.space, self.b.space,
-                                         lab.inner(number, "4", 2), TRANSFER)
-                    frames = capture.stop().frames()
-                    counts = self.added(name, before, len(frames))
-                    self.assertEqual(capture.bad(), [])
-                    self.assertGreater(len(frames), TRANSFER // 1500)
-                    self.assertLessEqual(max(f.number("frame.len") for f in frames), 1514)
-                    self.assertEqual([counts[0], counts[2]], [len(frames)] * 2)
-                    self.assertEqual(counts[1], counts[3])
+        for word in ("user", "bpf"):
+            self.use(word)
+            before = self.counts()
+            capture = wire.Capture(self.a.space, lab.LINK, self.from_a)
+            for number in range(1, len(TUNNELS) + 1):
+                traffic.tcp_transfer(self.a.space, self.b.space,
+                                     lab.inner(number, "4", 2), TRANSFER)
+            capture.stop()
+            self.assertEqual(capture.bad(), [], word)
+            frames = {t[0]: 0 for t in TUNNELS}
+            names = {lab.outer(n, t[2], 1): t[0] for n, t in enumerate(TUNNELS, 1)}
+            for frame in capture.frames():
+                self.assertLessEqual(frame.number("frame.len"), 1514)
+                for source in (frame.first("ip.src"), frame.first("ipv6.src")):
+                    if source in names:
+                        frames[names[source]] += 1
+            counts = self.added(before, lambda now: all(
+                now[k][2] >= n for k, n in frames.items()))
+            for name, number in frames.items():
+                self.assertGreater(number, TRANSFER // 1500, (word, name))
+                self.assertEqual([counts[name][0], counts[name][2]], [number] * 2, (word, name))
+                self.assertEqual(counts[name][1], counts[name][3], (word, name))
 
     def test_drops(self):
         """What the daemon refuses it refuses on both paths, under the same reason."""
-        number = 1 + [t[0] for t in TUNNELS].index("key4")
+        number = len(TUNNELS) + 1
+        self.pair.create("drops", number, "gre", options="key 42", carries="4")
+        self.addCleanup(self.pair.delete, "drops")
         outer = [lab.outer(number, "4", e) for e in (1, 2)]
-        inner = packets.ipv4(lab.inner(number, "4", 1), lab.inner(number, "4", 2), 17, b"x" * 8)
-        martian = packets.ipv4("127.0.0.1", lab.inner(number, "4", 2), 17, b"x" * 8)
+        target = lab.inner(number, "4", 2)
+        good, martian = (packets.ipv4(source, target, 17, b"x" * 8) for source in (
+            lab.inner(number, "4", 1), "127.0.0.1"))
         refused = {
-            "ecn_illegal": packets.ipv4(*outer, 47, packets.gre(0x800, inner, 42), tos=3),
-            "martian_source": packets.ipv4(*outer, 47, packets.gre(0x800, martian, 42)),
-            "unknown_protocol": packets.ipv4(*outer, 47, packets.gre(0x1234, inner, 42)),
-            "unsupported_flags": packets.ipv4(
-                *outer, 47, packets.gre(0x800, inner, 42, flags=0x4000))}
-        for word in ("user", "bpf"):
-            self.use("key4", word)
-            before = self.b.daemon.stats("key4")
+            "ecn_illegal": packets.ipv4(*outer, 47, packets.gre(0x800, good, 42), tos=3),
+            "martian_source": packets.ipv4(*outer, 47, packets.gre(0x800, martian, 42))}
+        for times, word in enumerate(("user", "bpf"), 1):
+            self.use(word, ["drops"])
             for packet in refused.values():
                 self.sender.send(packet)
-            def added():
-                now = self.b.daemon.stats("key4")["drops"]
-                return {r: n - before["drops"].get(r, 0) for r, n in now.items()}
-            process.wait_until(lambda: sum(added().values()) >= len(refused), 10)
-            self.assertEqual(added(), dict.fromkeys(refused, 1), word)
-            self.assertEqual(self.b.daemon.stats("key4")["receive_packets"],
-                             before["receive_packets"], word)
+            process.wait_until(
+                lambda: self.b.daemon.stats("drops")["drops"] == dict.fromkeys(refused, times),
+                10, "each is dropped once")
+        self.assertEqual(self.b.daemon.stats("drops")["receive_packets"], 0)
 
 
 class Field(lab.PairCase):
