@@ -30,7 +30,7 @@ TEST(DaemonFlagsTest, DefaultsAreThoseOfTheHelp) {
   for (const char* text :
        {"[unix:/run/tunneld/tunneld.sock]", "[/var/lib/tunneld]", "[4096]",
         "[/etc/tunneld/tunneld.toml, if it exists]", "[tunnel]", "[tunnel-ro]",
-        "[64]", "[16]", "[text]", "[0]", "[auto]", "[hybrid]"}) {
+        "[64]", "[16]", "[text]", "[0]", "[user]", "[hybrid]"}) {
     EXPECT_NE(help.find(text), std::string::npos) << text;
   }
 }
