@@ -41,9 +41,8 @@ class Side {
         name_(tunnel.name()),
         waiting_(std::move(queues)) {}
 
-  bool Turned() const { return fast_.Turn(direction_).turned; }
-
-  // Before a grace period of the workers: which queues are empty.
+  // Which queues are empty. A grace period of the workers behind, all that they
+  // had read by then is counted.
   void Look() {
     passed_before_ = fast_.Turn(direction_).passed;
     const size_t all = waiting_.size();
@@ -51,11 +50,15 @@ class Side {
     for (size_t i = 0; i < all; ++i) idle_ &= IsEmpty(i);
   }
 
-  // After it. True when nothing is left to do.
+  // Behind that grace period: what is counted now, the workers are done with
+  // one more behind.
+  void Count() { taken_ = Taken(); }
+
+  // Behind that. True when nothing is left to do.
   bool Settle() {
     const FastTurn turn = fast_.Turn(direction_);
     if (turn.turned) return true;
-    const auto ahead = static_cast<int64_t>(Taken() - turn.passed);
+    const auto ahead = static_cast<int64_t>(taken_ - turn.passed);
     before_ = before_.has_value() ? std::max(*before_, ahead) : ahead;
     if (idle_ && turn.passed == passed_before_) ++idle_looks_;
     if (seen_empty_ == waiting_.size()) ++looks_;
@@ -101,6 +104,7 @@ class Side {
   size_t seen_empty_ = 0;           // of empty_
   bool idle_ = false;               // all at the last look
   uint64_t passed_before_ = 0;      // at the last look
+  uint64_t taken_ = 0;
   int looks_ = 0, idle_looks_ = 0;
   std::optional<int64_t> before_;  // the constant, as far as it is known
 };
@@ -144,6 +148,8 @@ void AwaitTurns(const ConfigSection& section, const Datapath& path,
   const SteadyTime until = SteadyNow() + kMostTurn;
   while (true) {
     for (Side* side : left) side->Look();
+    path.qsbr.Wait();
+    for (Side* side : left) side->Count();
     path.qsbr.Wait();  // what a worker has taken is out of its hands
     path.pool.WaitHandedOver(section);  // and out of those of others
     left.erase(std::remove_if(left.begin(), left.end(),
