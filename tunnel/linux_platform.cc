@@ -32,6 +32,21 @@ absl::StatusOr<uint64_t> EffectiveCapabilities() {
   return uint64_t{data[1].effective} << 32 | data[0].effective;
 }
 
+// Behind a device without checksum offload the kernel sends UDP super-packets
+// whose checksums are not begun: a second header on them spoils them.
+class WithoutOffload : public NoFastPath {
+ public:
+  absl::Status Usable() override {
+    return MakeError(Reason::kKernelFeatureMissing,
+                     "the kernel carries no packets with --tun_offload=off");
+  }
+};
+
+FastPath& FastPathWithoutOffload() {
+  static WithoutOffload none;
+  return none;
+}
+
 }  // namespace
 
 absl::Status CheckCapabilities(uint64_t effective) {
@@ -66,11 +81,12 @@ LinuxPlatform::LinuxPlatform(std::unique_ptr<LinuxLinkControl> links,
       platform_{.tun = tun_,
                 .transport = transport_,
                 .links = *links_,
-                .fast = &fast_} {
+                .fast = tun_offload ? &fast_ : &FastPathWithoutOffload()} {
   // Filters of a daemon that was killed would go on with a configuration that
   // nobody has any more.
   SweepFilters();
-  if (const absl::Status usable = fast_.Usable(); !usable.ok()) {
+  const absl::Status usable = platform_.fast->Usable();
+  if (!usable.ok()) {
     LogInfo("the kernel can not carry packets of tunnels",
             {{"cause", std::string(usable.message())}});
   }
