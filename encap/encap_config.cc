@@ -267,11 +267,7 @@ void CheckAllowedSources(const EncapConfig& config, Errors& errors) {
 void CheckMssClamp(const EncapConfig& config, Errors& errors) {
   if (!config.mss_clamp) return;
   const uint16_t mss = *config.mss_clamp;
-  if (config.mode == Mode::kGretap) {
-    Add(errors, Kind::kInvalid, "mss_clamp",
-        "set for mode gretap, which does not look into its frames; want "
-        "another mode, or off");
-  } else if (mss != 0 && (mss < kMinMssClamp || mss > kMaxMssClamp)) {
+  if (mss != 0 && (mss < kMinMssClamp || mss > kMaxMssClamp)) {
     Add(errors, Kind::kInvalid, "mss_clamp",
         std::to_string(mss) + "; want " + std::to_string(kMinMssClamp) +
             " (what every host takes) to " + std::to_string(kMaxMssClamp) +

@@ -108,12 +108,12 @@ TEST(ValidateOptionsTest, ZeroUdpChecksumsStayOnIpv4) {
               ElementsAreArray({"udp_zero_checksum"}));
 }
 
-TEST(ValidateOptionsTest, FramesHaveNeitherSourcesNorSegments) {
+TEST(ValidateOptionsTest, FramesHaveSegmentsAndNoSources) {
   EncapConfig config = Config(Mode::kGretap, IpFamily::kV4);
-  config.allowed_sources = {*IpPrefix::Parse("0.0.0.0/0")};
   config.mss_clamp = 0;
-  EXPECT_THAT(Fields(Validate(config)),
-              ElementsAreArray({"allowed_ips", "mss_clamp"}));
+  EXPECT_THAT(Validate(config), IsEmpty());
+  config.allowed_sources = {*IpPrefix::Parse("0.0.0.0/0")};
+  EXPECT_THAT(Fields(Validate(config)), ElementsAreArray({"allowed_ips"}));
 }
 
 TEST(ValidateOptionsTest, SourcesAreOfAFamilyThatIsCarried) {

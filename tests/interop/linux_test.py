@@ -38,6 +38,12 @@ CASES += [("tap6_" + n, "gretap", "6", o, "ip6gretap encaplimit none " + o, "46"
           for n, o in (GRE_OPTIONS[0], GRE_OPTIONS[4])]
 CASES += [("keys", "gre", "4", "ikey 1 okey 2", "gre ikey 2 okey 1", "46"),
           ("ttl", "gre", "4", "ttl 9 tos 40", "gre ttl inherit tos inherit", "46")]
+# Linux takes these out of UDP and answers in plain ones (this peer's kernel only
+# receives in UDP): name, our mode, UDP port, what its packets hold, Linux's type,
+# carries.
+FOU_CASES = [("fou_gre", "gre", 4754, 47, "gre", "46"),
+             ("fou_ipip", "ipip", 5555, 4, "ipip", "4"),
+             ("fou_sit", "sit", 5556, 41, "sit", "6")]
 SIZE = 96 * 1024
 
 
@@ -49,11 +55,13 @@ class Linux(unittest.TestCase):
         cls.space.sysctl("net/ipv6/conf/default/addr_gen_mode", 1)
         cls.peer = LinuxPeer(cls.space)
         print("peer: Linux " + cls.peer.release, flush=True)
-        numbers = range(1, len(CASES) + 1)
+        numbers = range(1, len(CASES) + len(FOU_CASES) + 1)
         for family, suffix in (("4", "/24"), ("6", "/64 nodad")):
             cls.space.batch(["addr add %s%s dev peer0" % (
                 lab.outer(n, family, 1), suffix) for n in numbers])
-        cls.peer.run("modprobe -a ipip sit ip6_tunnel ip_gre ip6_gre")
+        cls.peer.run("modprobe -a ipip sit ip6_tunnel ip_gre ip6_gre fou")
+        for _, _, port, protocol, _, _ in FOU_CASES:
+            cls.peer.run("ip fou add port %d ipproto %d" % (port, protocol))
         lines = ["addr add %s%s dev eth0" % (lab.outer(n, f, 2), s) for n in numbers
                  for f, s in (("4", "/24"), ("6", "/64 nodad"))]
         lines += cls.link_lines()
@@ -80,7 +88,8 @@ class Linux(unittest.TestCase):
     @classmethod
     def link_lines(cls):
         """The far ends of all cases, as lines for `ip -batch`."""
-        for number, (name, _, outer, _, theirs, carries) in enumerate(CASES, 1):
+        cases = CASES + [(c[0], c[1], "4", "", c[4], c[5]) for c in FOU_CASES]
+        for number, (name, _, outer, _, theirs, carries) in enumerate(cases, 1):
             kind, _, rest = theirs.partition(" ")
             yield "link add %s type %s local %s remote %s %s" % (
                 name, kind, lab.outer(number, outer, 2), lab.outer(number, outer, 1),
@@ -91,10 +100,28 @@ class Linux(unittest.TestCase):
                     lab.inner(number, family, 2),
                     "/24" if family == "4" else "/64 nodad", name)
 
-    def check(self, number, name, mode, outer, options, theirs, carries):
-        self.daemon.ctl("create %s mode %s local %s remote %s %s %s" % (
-            name, mode, lab.outer(number, outer, 1), lab.outer(number, outer, 2),
-            options, lab.inner_words(number, carries, 1)))
+    def create(self, number, name, mode, outer, options):
+        self.daemon.ctl("create %s mode %s local %s remote %s %s" % (
+            name, mode, lab.outer(number, outer, 1), lab.outer(number, outer, 2), options))
+
+    def check(self, number, name, mode, outer, options, _, carries):
+        self.create(number, name, mode, outer,
+                    options + " " + lab.inner_words(number, carries, 1))
+        self.check_traffic(number, name, carries)
+
+    def check_fou(self, number, name, mode, port, _, __, carries):
+        self.create(number, name, mode, "4", lab.inner_words(number, carries, 1))
+        self.create(number, name + "_out", mode, "4", "transport udp port %d" % port)
+        for family in carries:
+            self.space.ip("-%s route replace %s dev %s_out src %s" % (
+                family, lab.inner(number, family, 2), name, lab.inner(number, family, 1)))
+        self.check_traffic(number, name, carries)
+        sent = self.daemon.stats(name + "_out")
+        self.assertGreater(sent["transmit_packets"], 10)
+        self.assertEqual(sent["drops"], {})
+        self.assertEqual(self.daemon.stats(name)["transmit_packets"], 0)
+
+    def check_traffic(self, number, name, carries):
         for family in carries:
             target = lab.inner(number, family, 2)
             for size in (56, 1200):
@@ -125,6 +152,9 @@ def _add_cases():
     for number, case in enumerate(CASES, 1):
         setattr(Linux, "test_%02d_%s" % (number, case[0]),
                 lambda self, n=number, c=case: self.check(n, *c))
+    for number, case in enumerate(FOU_CASES, len(CASES) + 1):
+        setattr(Linux, "test_%02d_%s" % (number, case[0]),
+                lambda self, n=number, c=case: self.check_fou(n, *c))
 
 
 _add_cases()

@@ -315,10 +315,16 @@ class PathMtu(unittest.TestCase):
         self.assertEqual((self.drops("f6"), self.drops("g4")), ({}, {}))
 
     def test_mss_is_clamped_both_ways(self):
-        listener = traffic.open_socket(self.b.space, lab.inner(1, "4", 2), socket.SOCK_STREAM)
-        self.a.daemon.ctl("set g4 mss-clamp 1200")
+        for name in ("g4", "t4"):
+            self.a.daemon.ctl("set %s mss-clamp 1200" % name)
+            self.assert_mss(TUNNELS[name][0], 1200)
+
+    def assert_mss(self, number, mss):
+        """`mss` is what both ends of a connection see that the other announces."""
+        address = lab.inner(number, "4", 2)
+        listener = traffic.open_socket(self.b.space, address, socket.SOCK_STREAM)
         with listener:
-            listener.bind((lab.inner(1, "4", 2), 0))
+            listener.bind((address, 0))
             listener.listen(1)
             with traffic.open_socket(self.a.space, "10.0.0.0", socket.SOCK_STREAM) as client:
                 client.settimeout(5)
@@ -327,7 +333,7 @@ class PathMtu(unittest.TestCase):
                 # Each end sends what the other announced, less 12 of time stamps.
                 for end in (client, server):
                     self.assertEqual(
-                        end.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG), 1188)
+                        end.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG), mss - 12)
                 server.close()
 
     def test_unreachable_is_told(self):
