@@ -15,6 +15,7 @@
 
 #include "ctl/call_counter.h"
 #include "ctl/call_metrics.h"
+#include "ctl/capture_hub.h"
 #include "ctl/change_pool.h"
 #include "ctl/config_service.h"
 #include "ctl/metrics_server.h"
@@ -120,9 +121,9 @@ class ServerImpl {
       : manager_(manager),
         watches_(options.watch),
         pool_(options.max_changes),
-        admin_(options,
-               {manager, pool_, watches_, peers_, metrics_, Access::kFull}),
-        reader_(options, {manager, pool_, watches_, peers_, metrics_,
+        admin_(options, {manager, pool_, watches_, captures_, peers_, metrics_,
+                         Access::kFull}),
+        reader_(options, {manager, pool_, watches_, captures_, peers_, metrics_,
                           Access::kReadOnly}) {
     // Without a position to go on from it has no way to fail.
     auto changes = manager.Watch({}, "", 0, [this] { watches_.WakeAll(); });
@@ -155,6 +156,7 @@ class ServerImpl {
     if (std::exchange(down_, true)) return;
     StopAdmission();
     watches_.Shutdown();
+    captures_.Shutdown();
     metrics_server_.reset();
     acceptor_.reset();
     listener_.reset();
@@ -178,6 +180,7 @@ class ServerImpl {
   CallMetrics metrics_;
   PeerDirectory peers_;
   WatchHub watches_;
+  CaptureHub captures_;
   std::unique_ptr<TunnelManager::Watcher> changes_;  // wakes watches_
   ChangePool pool_;
   Side admin_;

@@ -56,7 +56,7 @@ class Server {
   // Health says NOT_SERVING from now on; calls are still answered.
   void StopAdmission();
 
-  // Ends the watch streams with SHUTTING_DOWN, stops accepting, removes the
+  // Ends watches and captures with SHUTTING_DOWN, stops accepting, removes the
   // socket, gives calls `drain` to finish and cancels the rest. Call
   // TunnelManager::Shutdown() first, so that changes that wait leave. The
   // manager may go when it has returned.

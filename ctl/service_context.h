@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "ctl/call_metrics.h"
+#include "ctl/capture_hub.h"
 #include "ctl/change_pool.h"
 #include "ctl/peer_credentials.h"
 #include "ctl/peer_directory.h"
@@ -22,6 +23,7 @@ struct ServiceContext {
   TunnelManager& manager;
   ChangePool& pool;
   WatchHub& watches;
+  CaptureHub& captures;
   const PeerDirectory& peers;
   CallMetrics& metrics;
   Access access;  // of everybody who is connected to this service

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "ctl/capture_call.h"
 #include "ctl/convert_reply.h"
 #include "ctl/metrics.h"
 
@@ -23,6 +24,11 @@ grpc::ServerUnaryReactor* TelemetryServiceImpl::GetMetrics(
     v1::GetMetricsResponse* response) {
   response->set_text(MetricsText(context_.manager, context_.metrics));
   return FinishNow(rpc, absl::OkStatus());
+}
+
+grpc::ServerWriteReactor<v1::CaptureResponse>* TelemetryServiceImpl::Capture(
+    grpc::CallbackServerContext* rpc, const v1::CaptureRequest* request) {
+  return StartCapture(context_, *rpc, *request);
 }
 
 }  // namespace tunnel::ctl

@@ -1,4 +1,4 @@
-// tunnel.v1.TelemetryService: counters and metrics.
+// tunnel.v1.TelemetryService: counters, metrics, captures.
 
 #ifndef CTL_TELEMETRY_SERVICE_H_
 #define CTL_TELEMETRY_SERVICE_H_
@@ -20,6 +20,9 @@ class TelemetryServiceImpl final
   grpc::ServerUnaryReactor* GetMetrics(
       grpc::CallbackServerContext* rpc, const v1::GetMetricsRequest* request,
       v1::GetMetricsResponse* response) override;
+  grpc::ServerWriteReactor<v1::CaptureResponse>* Capture(
+      grpc::CallbackServerContext* rpc,
+      const v1::CaptureRequest* request) override;
 
  private:
   const ServiceContext context_;

@@ -27,7 +27,7 @@ FILE_FLOORS = {"tunnel/platform.h": 3, "tunnel/tunnel_types.h": 5,
 # All of tunnel/ that ctl may include: the manager with the values that go in and
 # out of it, and the words for errors and log lines.
 DOORS = re.compile(r"tunnel/(tunnel_manager|tunnel_types|config_store|platform|platform_linux|"
-                   r"linux_platform|endpoint/endpoint_config|stats/stats_snapshot|"
+                   r"linux_platform|endpoint/endpoint_config|endpoint/capture_types|stats/stats_snapshot|"
                    r"base/\w+)\.h$")
 MAX_FILE, MAX_FUNCTION = 400, 40
 TEST_FILE = re.compile(r"(_test|_benchmark|_fuzzer)\.cc$|^(tests|docs)/|/testing/|/fake_|_fake\.")

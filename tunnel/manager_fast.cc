@@ -40,6 +40,9 @@ std::string ManagerImpl::WhyUserPathNow(const Wiring& wiring) {
     return "the daemon is told --datapath=user";
   }
   if (std::string why = WhyNeverBpf(config); !why.empty()) return why;
+  const auto known = tunnels_.find(config.name);
+  if (known != tunnels_.end() && known->second->endpoint->tap_set() != nullptr)
+    return "a capture runs";
   const UnderlayState& underlay = wiring.underlay;
   FastSurroundings around;
   around.admin_up = config.admin_up;

@@ -269,6 +269,24 @@ TEST_F(ManagerFastTest, ItFollowsIpsecPolicies) {
   EXPECT_TRUE(Eventually([&] { return IsFast(); }));
 }
 
+TEST_F(ManagerFastTest, ACaptureTakesItOutAndLetsItBack) {
+  MustCreate(Gre("gre0"));
+  const uint64_t generation = View().generation;
+  auto capture = manager_->StartCapture(call_, "gre0", {.outer = true});
+  ASSERT_TRUE(capture.ok()) << capture.status();
+  EXPECT_EQ(
+      fast_.TakeCalls(),
+      (Calls{"in 192.0.2.2 - -", "out " + ifindex_ + " -", "drop 1", "wait"}));
+  EXPECT_FALSE(IsFast());
+  EXPECT_EQ(View().datapath_reason, "a capture runs");
+  EXPECT_EQ(View().generation, generation);
+  MustEdit([](EndpointConfig& c) { c.encap.ttl = 9; });
+  EXPECT_FALSE(IsFast());
+  capture->reset();
+  EXPECT_TRUE(Eventually([&] { return IsFast(); }));
+  EXPECT_EQ(View().datapath_reason, "");
+}
+
 TEST_F(ManagerFastTest, NothingIsLeftBehind) {
   MustCreate(Gre("gre0"));
   ASSERT_TRUE(manager_->DeleteTunnel(call_, "gre0", {}).ok());

@@ -1,12 +1,8 @@
 // ManagerImpl: the inside of TunnelManager. Nobody else includes this.
 //
-// Files: manager_impl.cc (start, end, views), manager_plan.cc (what a change
-// would be), manager_transaction.cc (prepare, commit, execute),
-// manager_changes.cc (create, update, delete), manager_verbs.cc (pause, resume,
-// detach, attach), manager_apply.cc (many at once), manager_confirm.cc,
-// manager_restore.cc, manager_reconcile.cc (the underlay and timers),
-// manager_overlap.cc (make before break), manager_fast.cc (the kernel's fast
-// path).
+// Files: manager_impl.cc (start, end, views), manager_changes.cc (create,
+// update, delete), manager_verbs.cc (pause, resume, detach, attach),
+// manager_apply.cc (many at once); the others are named below.
 
 #ifndef TUNNEL_MANAGER_IMPL_H_
 #define TUNNEL_MANAGER_IMPL_H_
@@ -73,6 +69,9 @@ class ManagerImpl {
   absl::StatusOr<ChangeResult> Attach(const CallContext& call,
                                       absl::string_view name,
                                       const ChangeOptions& options);
+  absl::StatusOr<std::unique_ptr<TunnelManager::Capture>> StartCapture(
+      const CallContext& call, absl::string_view name,
+      const CaptureOptions& options);
 
   absl::StatusOr<ApplyResult> Apply(const CallContext& call,
                                     const TunnelManager::EditAll& edit,
@@ -303,6 +302,14 @@ class ManagerImpl {
       ABSL_LOCKS_EXCLUDED(reconcile_mu_);
   void RunTimers() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
 
+  // ---- captures (manager_capture.cc) ----
+  class CaptureHandle;
+  // What is replaced is no longer used when it returns.
+  void PublishTaps(const ConfigSection& section, TunnelRecord& tunnel,
+                   std::vector<std::shared_ptr<CaptureTap>> taps);
+  // Takes out those whose reader has gone.
+  void SweepTaps() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
+
   // ---- make before break (manager_overlap.cc) ----
   // Error: FIELD_INVALID.
   static absl::Status CheckOverlap(const ChangeOptions& options);
@@ -384,6 +391,7 @@ class ManagerImpl {
   FastSeen fast_seen_;
   std::optional<std::chrono::steady_clock::time_point> next_timer_
       ABSL_GUARDED_BY(reconcile_mu_);
+  bool taps_closed_ ABSL_GUARDED_BY(reconcile_mu_) = false;
   std::thread reconciler_;
 };
 

@@ -341,6 +341,7 @@ void ManagerImpl::RunTimers() {
   ResumeExpired();
   FinishOverlaps();
   RevertExpired();
+  SweepTaps();
 }
 
 void ManagerImpl::ResumeExpired() {

@@ -112,6 +112,12 @@ absl::StatusOr<std::unique_ptr<TunnelManager::Watcher>> TunnelManager::Watch(
   return std::make_unique<WatcherAdapter>(*std::move(watcher));
 }
 
+absl::StatusOr<std::unique_ptr<TunnelManager::Capture>>
+TunnelManager::StartCapture(const CallContext& call, absl::string_view name,
+                            const CaptureOptions& options) {
+  return impl_->StartCapture(call, name, options);
+}
+
 ConfigLockInfo TunnelManager::LockInfo() const { return impl_->lock().Info(); }
 
 absl::Status TunnelManager::InterruptLock(uint64_t id) {

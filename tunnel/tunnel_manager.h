@@ -25,12 +25,14 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "encap/drop_reason.h"
 #include "tunnel/config_store.h"
+#include "tunnel/endpoint/capture_types.h"
 #include "tunnel/endpoint/endpoint_config.h"
 #include "tunnel/path/dispatch.h"
 #include "tunnel/platform.h"
@@ -190,6 +192,33 @@ class TunnelManager {
   absl::StatusOr<std::unique_ptr<Watcher>> Watch(
       const std::vector<std::string>& names, absl::string_view epoch,
       uint64_t since, std::function<void()> wake);
+
+  // ---- captures ----
+
+  // Copies of a tunnel's packets. Its end takes the tap out of the tunnel (by
+  // itself a moment later); nothing of the manager waits for the reader. Read()
+  // by one thread at a time; it must end before the manager does.
+  class Capture {
+   public:
+    using Take = absl::FunctionRef<void(const CapturedPacket&)>;
+    virtual ~Capture() = default;
+    // Hands out what is there, in order of time, until `max_packets`, or bytes
+    // of packets come to `max_bytes`; the number of packets. Never waits.
+    virtual size_t Read(size_t max_packets, size_t max_bytes, Take take) = 0;
+    // Packets that could not be copied since Read() was not called in time.
+    virtual uint64_t lost() const = 0;
+    // The tunnel has been deleted: nothing more will come.
+    virtual bool ended() const = 0;
+    // The device carries Ethernet frames.
+    virtual bool ethernet() const = 0;
+  };
+  // What happens to packets after it has returned is captured. It is no change
+  // of the tunnel, but waits for the configuration lock like one. Errors:
+  // TUNNEL_NOT_FOUND, INVALID_STATE (a failed tunnel), CAPTURE_LIMIT,
+  // FIELD_INVALID, those of the lock.
+  absl::StatusOr<std::unique_ptr<Capture>> StartCapture(
+      const CallContext& call, absl::string_view name,
+      const CaptureOptions& options);
 
   // ---- the configuration lock ----
 

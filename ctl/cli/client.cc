@@ -196,4 +196,17 @@ CallError Client::Watch(
   return enough ? CallError() : error;
 }
 
+CallError Client::Capture(
+    const v1::CaptureRequest& request, const CallLimits& limits,
+    const std::function<bool(const v1::CaptureResponse&)>& handle) {
+  Context context(limits);
+  auto reader = stubs_->telemetry.Capture(context.get(), request);
+  v1::CaptureResponse message;
+  bool enough = false;
+  while (!enough && reader->Read(&message)) enough = !handle(message);
+  if (enough) context.get()->TryCancel();
+  const CallError error = ToError(reader->Finish(), target_);
+  return enough ? CallError() : error;
+}
+
 }  // namespace tunnel::ctl::cli

@@ -73,6 +73,10 @@ class Client {
   CallError Watch(
       const v1::WatchTunnelsRequest& request, const CallLimits& limits,
       const std::function<bool(const v1::WatchTunnelsResponse&)>& handle);
+  // The same for captured packets.
+  CallError Capture(
+      const v1::CaptureRequest& request, const CallLimits& limits,
+      const std::function<bool(const v1::CaptureResponse&)>& handle);
 
  private:
   struct Stubs;

@@ -23,6 +23,8 @@ int RunCommand(Session& session) {
       return RunTop(session);
     case Verb::kWatch:
       return RunWatch(session);
+    case Verb::kCapture:
+      return RunCapture(session);
     case Verb::kMetrics:
       return RunMetrics(session);
     case Verb::kApply:

@@ -18,6 +18,7 @@ int RunShow(Session& session);
 int RunStats(Session& session);
 int RunLockShow(Session& session);
 int RunWatch(Session& session);
+int RunCapture(Session& session);  // commands_capture.cc
 int RunMetrics(Session& session);
 int RunTop(Session& session);  // commands_top.cc
 

@@ -45,6 +45,8 @@ constexpr CommandInfo kCommands[] = {
      "rates of tunnels, workers and hand-offs, until Ctrl-C"},
     {Verb::kMetrics, "metrics", "", Operands::kNone, "",
      "counters and histograms in the text format of Prometheus"},
+    {Verb::kCapture, "capture", "", Operands::kOne, "NAME",
+     "copy packets of a tunnel to a pcapng file, until Ctrl-C"},
     {Verb::kLockShow, "lock show", "", Operands::kNone, "",
      "holder, waiters and times of the configuration lock"},
     {Verb::kLockInterrupt, "lock interrupt", "", Operands::kOne, "ID",

@@ -36,6 +36,7 @@ enum class Verb : uint8_t {
   kStats,
   kTop,
   kMetrics,
+  kCapture,
   kLockShow,
   kLockInterrupt,
   kExplain,
@@ -130,6 +131,10 @@ const WordInfo* FindShortFlag(const CommandInfo& command, char flag);
 // True for the commands that change something. All but confirm take the options
 // of changes (ChangeOptions).
 bool IsMutation(Verb verb);
+// True for the commands that go on until Ctrl-C.
+inline bool IsStream(Verb verb) {
+  return verb == Verb::kWatch || verb == Verb::kCapture;
+}
 
 }  // namespace tunnel::ctl::cli
 

@@ -115,6 +115,12 @@ absl::string_view Notes(Verb verb) {
     case Verb::kWatch:
       return "One line an event, with --json one object a line. After Ctrl-C "
              "the exit\ncode is 130.\n";
+    case Verb::kCapture:
+      return "A packet of the outer side is one that has been sent, or "
+             "received. For those\nwho may change tunnels. After Ctrl-C the "
+             "exit code is 0.\nExamples:\n"
+             "  tunnelctl capture gre0 -w gre0.pcapng -c 100\n"
+             "  tunnelctl capture gre0 --side inner | tcpdump -n -r -\n";
     case Verb::kPause:
       return "Packets that arrive meanwhile wait in the queue of the device.\n";
     case Verb::kCompletion:

@@ -89,7 +89,7 @@ bool Session::Reconnect() {
 
 CallLimits Session::limits() const {
   CallLimits limits;
-  if (verb() == Verb::kWatch) return limits;
+  if (IsStream(verb())) return limits;
   const Setting* wait = invocation_.Find("wait");
   const absl::Time start = verb() == Verb::kTop ? absl::Now() : start_;
   if (wait != nullptr) {
@@ -113,7 +113,7 @@ int Session::Fail(CallError error) {
   }
   // Ctrl-C is how these end, not what went wrong with them.
   const bool normal_end = error.reason == "INTERRUPTED" &&
-                          (verb() == Verb::kWatch || verb() == Verb::kTop);
+                          (IsStream(verb()) || verb() == Verb::kTop);
   if (!normal_end) {
     WriteStderr(json_ ? ErrorJson(error, pretty_) : ErrorText(error));
   }

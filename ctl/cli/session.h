@@ -41,8 +41,8 @@ class Session {
   CallLimits limits() const;
 
   // Writes the error to stderr as text or JSON; gives its exit code. A call
-  // that Ctrl-C has cancelled becomes INTERRUPTED; of watch and top nothing is
-  // written then.
+  // that Ctrl-C has cancelled becomes INTERRUPTED; of top and streams nothing
+  // is written then.
   int Fail(CallError error);
   // Writes data to stdout; gives the exit code of the program so far: 0, or 1
   // when stdout can not be written.

@@ -125,6 +125,12 @@ void AccessTest::ExpectReadOnly(const std::shared_ptr<grpc::Channel>& channel) {
   grpc::ClientContext context;
   v1::InterruptConfigLockResponse response;
   refused(config->InterruptConfigLock(&context, {}, &response));
+  // It reads, but what others send.
+  auto telemetry = v1::TelemetryService::NewStub(channel);
+  grpc::ClientContext capture_context;
+  v1::CaptureRequest capture;
+  capture.set_name("t");
+  refused(telemetry->Capture(&capture_context, capture)->Finish());
 }
 
 TEST_F(AccessTest, MembersOfTheReaderGroupMayOnlyRead) {

@@ -11,7 +11,9 @@ import time
 from tests.lib import process
 
 
-_SO_RCVBUFFORCE = 33  # Python has no name for it
+# Python has no names for them.
+_SO_RCVBUFFORCE = 33
+_UDP_SEGMENT = 103
 
 
 def family_of(address):
@@ -179,12 +181,19 @@ def filler(number, size):
 
 
 class UdpSource:
-    """Sends numbered datagrams at a steady rate until stopped."""
+    """Sends numbered datagrams at a steady rate until stopped. With `run` above 1 so
+    many go to the kernel with one call, as one super-packet (UDP_SEGMENT). With a
+    `sink` no more than `window` are on the way to it: on a busy machine, too, no
+    queue is too short for them."""
 
-    def __init__(self, space, address, port, rate=1000, size=100):
+    def __init__(self, space, address, port, rate=1000, size=100, run=1, sink=None,
+                 window=128):
         self._socket = open_socket(space, address, socket.SOCK_DGRAM)
         self._target = (address, port)
-        self._rate, self._size = rate, size
+        self._rate, self._size, self._run_length = rate, size, run
+        self._sink, self._window = sink, window
+        if run > 1:
+            self._socket.setsockopt(socket.SOL_UDP, _UDP_SEGMENT, size)
         self.sent = 0
         self.errors = 0
         self._stop = threading.Event()
@@ -192,19 +201,28 @@ class UdpSource:
 
     def send(self, count=1):
         """Sends `count` datagrams now."""
-        for _ in range(count):
-            data = struct.pack("!I", self.sent)
+        while count > 0:
+            numbers = range(self.sent, self.sent + min(count, self._run_length))
+            data = b"".join(struct.pack("!I", n) + filler(n, self._size - 4)
+                            for n in numbers)
             try:
-                self._socket.sendto(data + filler(self.sent, self._size - 4),
-                                    self._target)
-                self.sent += 1
+                self._socket.sendto(data, self._target)
+                self.sent += len(numbers)
             except OSError:
                 self.errors += 1
+            count -= len(numbers)
+
+    def _room(self, first):
+        arrived = self._sink.numbers[-1] + 1 if self._sink.numbers else first
+        return max(self._window - (self.sent - arrived), 0)
 
     def _run(self):
-        begin, done = time.monotonic(), 0
+        begin, done, first = time.monotonic(), 0, self.sent
         while not self._stop.is_set():
             due = int((time.monotonic() - begin) * self._rate) - done
+            if self._sink:
+                due = min(due, self._room(first))
+            due -= due % self._run_length
             self.send(due)
             done += due
             time.sleep(0.001)

@@ -97,6 +97,15 @@ class Shaper(unittest.TestCase):
         self.assertEqual(other.sink.wait_for(sent), sent)
         self.ordered(other)
 
+    def test_super_packets_are_not_ahead_of_the_rate(self):
+        """TCP hands over up to 64 KB at once; each of its segments counts."""
+        self.ctl("set t rate 8mbit burst 16kb")
+        size = 1 << 20
+        elapsed = traffic.tcp_transfer(self.pair.a.space, self.pair.b.space,
+                                       lab.inner(1, "4", 2), size)
+        # Ahead: the burst, and one packet as it was read.
+        self.assertGreaterEqual(elapsed, (size - 16384 - 65536) * 8 / 8e6)
+
     def test_put_in_changed_and_taken_out_under_load(self):
         flows = [self.start(number, GENTLE) for number in (1, 2)]
         time.sleep(0.1)

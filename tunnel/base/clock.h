@@ -40,6 +40,14 @@ inline uint64_t RealtimeCoarseNs() noexcept {
          static_cast<uint64_t>(now.tv_nsec);
 }
 
+// Wall clock in ns since 1970, precise.
+inline uint64_t RealtimeNs() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u +
+         static_cast<uint64_t>(now.tv_nsec);
+}
+
 // The steady clock in ns, precise.
 inline uint64_t SteadyNs() noexcept {
   return static_cast<uint64_t>(

@@ -72,6 +72,7 @@ namespace tunnel {
   X(FdLimit, FD_LIMIT, kResourceExhausted,                                    \
     "no file descriptors are left; raise LimitNOFILE")                        \
   X(WatchLimit, WATCH_LIMIT, kResourceExhausted, "too many watches are open") \
+  X(CaptureLimit, CAPTURE_LIMIT, kResourceExhausted, "too many captures run") \
   X(LockPartyNotFound, LOCK_PARTY_NOT_FOUND, kNotFound,                       \
     "nobody holds or waits for the configuration lock under this id")         \
   X(RevisionExpired, REVISION_EXPIRED, kOutOfRange,                           \

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "tunnel/bpf/fast_path.h"
+#include "tunnel/endpoint/capture_tap.h"
 #include "tunnel/endpoint/counter_blocks.h"
 #include "tunnel/endpoint/variant.h"
 #include "tunnel/stats/counters.h"
@@ -27,7 +28,12 @@ class Endpoint {
       : name_(std::move(name)),
         device_(std::move(device)),
         counters_(std::make_shared<TunnelCounterBlocks>(workers)) {}
-  ~Endpoint() { counters_->SetFast(nullptr); }
+  // Captures learn that nothing more will come.
+  ~Endpoint() {
+    counters_->SetFast(nullptr);
+    if (tap_set_ == nullptr) return;
+    for (const auto& tap : tap_set_->taps()) tap->End();
+  }
   Endpoint(const Endpoint&) = delete;
   Endpoint& operator=(const Endpoint&) = delete;
 
@@ -38,6 +44,19 @@ class Endpoint {
   // What the output path encapsulates with; null while paused [S1].
   Snapshot<Variant>& output() { return output_; }
   const Snapshot<Variant>& output() const { return output_; }
+
+  // Those who capture the tunnel's packets; null when nobody does. They are of
+  // the tunnel, not of one configuration of it: each variant has them [S1].
+  const Snapshot<TapSet>& taps() const { return taps_; }
+  // For the control side: what is published.
+  const TapSet* tap_set() const { return tap_set_.get(); }
+  // Publishes `next` (may be null); what it replaces is to be kept for a grace
+  // period. By the holder of the configuration lock.
+  std::unique_ptr<const TapSet> SetTaps(std::unique_ptr<const TapSet> next) {
+    taps_.Publish(next.get());
+    std::swap(tap_set_, next);
+    return next;
+  }
 
   TunnelWorkerCounters& counters(size_t worker) const {
     return counters_->of(worker);
@@ -69,6 +88,8 @@ class Endpoint {
   const std::shared_ptr<TunnelCounterBlocks> counters_;
   std::unique_ptr<FastTunnel> fast_;
   Snapshot<Variant> output_;
+  Snapshot<TapSet> taps_;
+  std::unique_ptr<const TapSet> tap_set_;
   bool has_steered_ = false;
 };
 

@@ -8,6 +8,7 @@
 #include "encap/mss_clamp.h"
 #include "encap/outer_parse.h"
 #include "tunnel/base/clock.h"
+#include "tunnel/endpoint/capture_tap.h"
 #include "tunnel/path/inner_segments.h"
 #include "tunnel/underlay/vnet_translate.h"
 
@@ -47,7 +48,9 @@ void Input::Flush() noexcept {
 void Input::RunHandoffs() noexcept {
   for (size_t from = 0; from < handoff_.lane_count(); ++from) {
     HandoffLane* const lane = handoff_.lane_from(from);
-    if (lane != nullptr && lane->Waiting() != 0) RunLane(*lane);
+    if (lane == nullptr || lane->Waiting() == 0) continue;
+    const ReadSection section(reader_);  // for who captures
+    RunLane(*lane);
   }
 }
 
@@ -125,18 +128,29 @@ void Input::Match(const encap::OuterInfo& outer, uint32_t ifindex,
     // A tunnel that is being changed, or detached, still loses its own packets.
     if (found.holder != nullptr) {
       found.holder->counters(worker_).input_frames.Add(1);
-      return found.holder->counters(worker_).CountDropRx(found.why,
-                                                         MergedCount(packet));
+      return Drop(*found.holder, found.why, MergedCount(packet),
+                  packet.bytes());
     }
     return counters_.CountUnmatched(found.why);
   }
   Deliver(*variant, outer, packet, batch);
 }
 
+void Input::Drop(const Endpoint& endpoint, DropReason why, uint64_t count,
+                 std::span<const uint8_t> bytes,
+                 CapturedPacket::Layer layer) noexcept {
+  endpoint.counters(worker_).CountDropRx(why, count);
+  if (const TapSet* taps = endpoint.taps().Load(); taps != nullptr)
+    taps->Drop(worker_, false, why, layer, bytes);
+}
+
 void Input::Deliver(const Variant& variant, const encap::OuterInfo& outer,
                     encap::PacketBuffer& packet, const Batch& batch) noexcept {
   TunnelWorkerCounters& tunnel = variant.endpoint->counters(worker_);
   tunnel.input_frames.Add(1);
+  const std::span<const uint8_t> received = packet.bytes();
+  if (const TapSet* taps = variant.endpoint->taps().Load(); taps != nullptr)
+    taps->Outer(worker_, false, received);
   DropReason why = variant.receive_block;
   if (why == DropReason::kNone) {
     why = variant.decapsulator.Decapsulate(packet, outer,
@@ -146,7 +160,7 @@ void Input::Deliver(const Variant& variant, const encap::OuterInfo& outer,
     why = DropReason::kTruncated;
   }
   if (why != DropReason::kNone)
-    return tunnel.CountDropRx(why, MergedCount(packet));
+    return Drop(*variant.endpoint, why, MergedCount(packet), received);
 
   if (variant.mss.any()) encap::ClampMss(packet, variant.ethernet, variant.mss);
   if (handoff_.Concerns(variant.steer) &&
@@ -163,8 +177,8 @@ bool Input::HandOver(const Variant& variant, const encap::PacketBuffer& packet,
   const size_t to = handoff_.Route(variant.steer, flow);
   if (to == Handoff::kHere) return false;
   if (!Stage(to, flow, variant, packet, now_ns)) {
-    variant.endpoint->counters(worker_).CountDropRx(DropReason::kQueueFull,
-                                                    MergedCount(packet));
+    Drop(*variant.endpoint, DropReason::kQueueFull, MergedCount(packet),
+         packet.bytes(), CapturedPacket::Layer::kInner);
   } else if (handoff_.BatchIsFull(to)) {
     // The other worker begins while this one goes on.
     Flush();

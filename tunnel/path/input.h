@@ -64,6 +64,12 @@ class Input {
   // A packet of `variant`, outer headers and all.
   void Deliver(const Variant& variant, const encap::OuterInfo& outer,
                encap::PacketBuffer& packet, const Batch& batch) noexcept;
+  // Counts packets of the tunnel that are not delivered. `bytes` begin with
+  // `layer`, and stand for `count`.
+  void Drop(
+      const Endpoint& endpoint, encap::DropReason why, uint64_t count,
+      std::span<const uint8_t> bytes,
+      CapturedPacket::Layer layer = CapturedPacket::Layer::kOuter) noexcept;
   // True when the inner packet goes by a lane, or was dropped.
   bool HandOver(const Variant& variant, const encap::PacketBuffer& packet,
                 uint64_t now_ns) noexcept;

@@ -95,6 +95,13 @@ void Output::Drop(const Variant& variant,
   }
   variant.endpoint->counters(worker_).CountDropTx(variant.transmit_block,
                                                   count);
+  const TapSet* const taps = variant.endpoint->taps().Load();
+  if (taps == nullptr) return;
+  for (const PacketBuffer& packet : packets) {
+    taps->Inner(worker_, true, packet.bytes());
+    taps->Drop(worker_, true, variant.transmit_block,
+               CapturedPacket::Layer::kInner, packet.bytes());
+  }
 }
 
 void Output::Transmit(const Variant& variant, TunQueue& queue,
@@ -104,8 +111,13 @@ void Output::Transmit(const Variant& variant, TunQueue& queue,
                     variant.contexts->of(worker_),
                     variant.endpoint->counters(worker_),
                     queue,
+                    variant.endpoint->taps().Load(),
                     now_ns,
                     variant.path == nullptr ? 0 : variant.path->Mtu(now_ns)};
+  if (batch.taps != nullptr) {
+    for (size_t i = 0; i < count; ++i)
+      batch.taps->Inner(worker_, true, packets_[i].bytes());
+  }
   for (size_t i = 0; i < count; ++i) Take(batch, packets_[i]);
   Flush(batch);
 }
@@ -113,7 +125,7 @@ void Output::Transmit(const Variant& variant, TunQueue& queue,
 void Output::Take(const Batch& batch, PacketBuffer& packet) noexcept {
   const Variant& variant = batch.variant;
   if (IsNested(variant, packet))
-    return batch.tunnel.CountDropTx(DropReason::kRecursion);
+    return DropInner(batch, packet, DropReason::kRecursion);
   if (variant.mss.any()) encap::ClampMss(packet, variant.ethernet, variant.mss);
   const encap::SizeVerdict verdict =
       variant.size_policy.Judge(packet, batch.path_mtu);
@@ -128,7 +140,7 @@ void Output::TakeSuper(const Batch& batch, const PacketBuffer& packet,
   InnerSegments segments;
   const DropReason reason =
       InnerSegments::Plan(packet, batch.variant.ethernet, segments);
-  if (reason != DropReason::kNone) return batch.tunnel.CountDropTx(reason);
+  if (reason != DropReason::kNone) return DropInner(batch, packet, reason);
   if (verdict.action == SizeAction::kSend) {
     for (size_t i = 0; i < segments.count(); ++i) {
       PacketBuffer& piece = NewPiece(batch, segments.max_len());
@@ -152,7 +164,7 @@ void Output::TakeSuper(const Batch& batch, const PacketBuffer& packet,
 void Output::Act(const Batch& batch, PacketBuffer& packet,
                  const encap::SizeVerdict& verdict) noexcept {
   const DropReason reason = encap::FinishChecksum(packet);
-  if (reason != DropReason::kNone) return batch.tunnel.CountDropTx(reason);
+  if (reason != DropReason::kNone) return DropInner(batch, packet, reason);
   switch (verdict.action) {
     case SizeAction::kSend:
       return Send(batch, packet);
@@ -183,7 +195,7 @@ void Output::CutInner(const Batch& batch, PacketBuffer& packet,
   encap::Fragmenter cut;
   const DropReason reason =
       encap::Fragmenter::Start(packet.bytes(), options, cut);
-  if (reason != DropReason::kNone) return batch.tunnel.CountDropTx(reason);
+  if (reason != DropReason::kNone) return DropInner(batch, packet, reason);
   while (!cut.done()) {
     PacketBuffer& piece = NewPiece(batch, cut.max_size());
     piece.Append(cut.max_size());
@@ -204,7 +216,10 @@ void Output::CutOuter(const Batch& batch, PacketBuffer& packet,
   encap::Fragmenter cut;
   const DropReason reason =
       encap::Fragmenter::Start(packet.bytes(), options, cut);
-  if (reason != DropReason::kNone) return batch.tunnel.CountDropTx(reason);
+  if (reason != DropReason::kNone) {
+    batch.tunnel.CountDropTx(reason);
+    return TapDrop(batch, CapturedPacket::Layer::kOuter, packet, reason);
+  }
   while (!cut.done()) {
     PacketBuffer& piece = NewPiece(batch, cut.max_size());
     piece.Append(cut.max_size());
@@ -215,7 +230,7 @@ void Output::CutOuter(const Batch& batch, PacketBuffer& packet,
 
 void Output::Refuse(const Batch& batch, const PacketBuffer& packet,
                     uint32_t mtu, size_t count) noexcept {
-  batch.tunnel.CountDropTx(DropReason::kTooBig, count);
+  DropInner(batch, packet, DropReason::kTooBig, count);
   if (mtu == 0) return;
   reply_.Send({encap::InnerError::Kind::kTooBig, mtu}, packet.bytes(),
               batch.variant.ethernet, batch.context.inner_errors, batch.now_ns,
@@ -226,7 +241,7 @@ bool Output::Encapsulate(const Batch& batch, PacketBuffer& packet) noexcept {
   const DropReason reason =
       batch.variant.encapsulator.Encapsulate(packet, batch.context.output);
   if (reason == DropReason::kNone) return true;
-  batch.tunnel.CountDropTx(reason);
+  DropInner(batch, packet, reason);
   if (reason != DropReason::kRecursion || batch.variant.ethernet) return false;
   // No further encapsulation is allowed (RFC 2473 4.1.1).
   const std::optional<encap::EncapLimit> limit =
@@ -254,6 +269,7 @@ void Output::Flush(const Batch& batch) noexcept {
   counters_.transmit_batch.Record(ready_);
   uint64_t sent = 0;
   uint64_t bytes = 0;
+  if (batch.taps != nullptr) TapSent(batch);
   for (size_t i = 0; i < ready_; ++i) {
     if (failed_ == DropReason::kNone) failed_ = outgoing_[i].result;
     if (!charges_[i].last) continue;
@@ -269,6 +285,29 @@ void Output::Flush(const Batch& batch) noexcept {
   counters_.transmit_packets.Add(sent);
   batch.tunnel.transmit_packets.Add(sent);
   batch.tunnel.transmit_bytes.Add(bytes);
+}
+
+void Output::TapSent(const Batch& batch) noexcept {
+  for (size_t i = 0; i < ready_; ++i) {
+    const OutgoingPacket& out = outgoing_[i];
+    if (out.result == DropReason::kNone) {
+      batch.taps->Outer(worker_, true, out.packet->bytes());
+    } else {
+      TapDrop(batch, CapturedPacket::Layer::kOuter, *out.packet, out.result);
+    }
+  }
+}
+
+void Output::TapDrop(const Batch& batch, CapturedPacket::Layer layer,
+                     const PacketBuffer& packet, DropReason why) noexcept {
+  if (batch.taps != nullptr)
+    batch.taps->Drop(worker_, true, why, layer, packet.bytes());
+}
+
+void Output::DropInner(const Batch& batch, const PacketBuffer& packet,
+                       DropReason why, size_t count) noexcept {
+  batch.tunnel.CountDropTx(why, count);
+  TapDrop(batch, CapturedPacket::Layer::kInner, packet, why);
 }
 
 PacketBuffer& Output::NewPiece(const Batch& batch, size_t size) noexcept {

@@ -21,6 +21,7 @@
 #include "encap/drop_reason.h"
 #include "encap/packet.h"
 #include "encap/size_policy.h"
+#include "tunnel/endpoint/capture_tap.h"
 #include "tunnel/endpoint/endpoint_table.h"
 #include "tunnel/path/inner_reply.h"
 #include "tunnel/path/inner_segments.h"
@@ -64,8 +65,9 @@ class Output {
     WorkerContext& context;
     TunnelWorkerCounters& tunnel;
     TunQueue& queue;
-    uint64_t now_ns;    // SteadyCoarseNs()
-    uint32_t path_mtu;  // bytes
+    const TapSet* taps;  // null: nobody captures
+    uint64_t now_ns;     // SteadyCoarseNs()
+    uint32_t path_mtu;   // bytes
   };
   // Beside an outgoing packet: what it counts for. An inner packet that became
   // several outer ones counts with the last of them, and is dropped for what
@@ -97,6 +99,16 @@ class Output {
   // `packet` stands for `count` packets.
   void Refuse(const Batch& batch, const encap::PacketBuffer& packet,
               uint32_t mtu, size_t count = 1) noexcept;
+
+  // Counts, and shows those who capture, a packet without outer headers that is
+  // not sent; it stands for `count`.
+  void DropInner(const Batch& batch, const encap::PacketBuffer& packet,
+                 encap::DropReason why, size_t count = 1) noexcept;
+  // For those who capture: what is not sent, and what SendBatch() has tried.
+  void TapDrop(const Batch& batch, CapturedPacket::Layer layer,
+               const encap::PacketBuffer& packet,
+               encap::DropReason why) noexcept;
+  void TapSent(const Batch& batch) noexcept;
 
   // False when the packet was dropped, and counted.
   bool Encapsulate(const Batch& batch, encap::PacketBuffer& packet) noexcept;

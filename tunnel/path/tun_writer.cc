@@ -1,10 +1,12 @@
 #include "tunnel/path/tun_writer.h"
 
 #include <cstring>
+#include <span>
 
 #include "encap/address.h"
 #include "encap/drop_reason.h"
 #include "encap/inner_packet.h"
+#include "tunnel/endpoint/capture_tap.h"
 
 namespace tunnel {
 namespace {
@@ -77,10 +79,16 @@ void TunWriter::Take(PacketBuffer& packet) noexcept {
 void TunWriter::Put(PacketBuffer& packet) noexcept {
   TunnelWorkerCounters& tunnel = endpoint_->counters(worker_);
   const PacketTotals totals = TotalsOf(packet);
+  const TapSet* const taps = endpoint_->taps().Load();
+  const std::span<const uint8_t> inner = packet.bytes();
   if (queue_->Write(packet) != TunQueue::WriteResult::kOk) {
-    return tunnel.CountDropRx(encap::DropReason::kInnerWriteError,
-                              totals.packets);
+    constexpr auto kWhy = encap::DropReason::kInnerWriteError;
+    tunnel.CountDropRx(kWhy, totals.packets);
+    if (taps != nullptr)
+      taps->Drop(worker_, false, kWhy, CapturedPacket::Layer::kInner, inner);
+    return;
   }
+  if (taps != nullptr) taps->Inner(worker_, false, inner);
   tunnel.receive_packets.Add(totals.packets);
   tunnel.receive_bytes.Add(totals.bytes);
 }

@@ -1,0 +1,152 @@
+#include "tunnel/endpoint/capture_tap.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "tunnel/base/clock.h"
+
+namespace tunnel {
+namespace {
+
+// Of each kind of buffers in a lane, bytes.
+constexpr size_t kLaneBytes = size_t{4} << 20;
+// Room for an ordinary packet.
+constexpr size_t kSmall = 2048;
+
+struct Buffer {
+  CapturedPacket packet;
+  uint8_t* bytes = nullptr;
+  bool small = false;
+};
+
+// Buffers of one size, and those of them that are free.
+class Pool {
+ public:
+  Pool(size_t size, bool small)
+      : count_(kLaneBytes / size),
+        // Not initialised: pages that no packet needs are never touched.
+        storage_(new uint8_t[count_ * size]),
+        buffers_(count_),
+        free_(count_) {
+    for (size_t i = 0; i < count_; ++i) {
+      buffers_[i].bytes = storage_.get() + i * size;
+      buffers_[i].small = small;
+      free_.Push(&buffers_[i]);
+    }
+  }
+  size_t count() const { return count_; }
+  SpscRing<Buffer*>& free() { return free_; }
+
+ private:
+  const size_t count_;
+  const std::unique_ptr<uint8_t[]> storage_;
+  std::vector<Buffer> buffers_;
+  SpscRing<Buffer*> free_;  // from the reader to the worker
+};
+
+}  // namespace
+
+struct CaptureTap::Lane {
+  explicit Lane(uint32_t snap_length)
+      : small(std::min<size_t>(snap_length, kSmall), true),
+        large(std::max<size_t>(snap_length, kSmall), false),
+        full(small.count() + large.count()) {}
+
+  Pool small, large;
+  SpscRing<Buffer*> full;  // from the worker to the reader
+  OwnedCounter lost;       // the worker's
+};
+
+CaptureTap::CaptureTap(const CaptureOptions& options, size_t workers)
+    : options_(options) {
+  for (size_t i = 0; i < workers; ++i)
+    lanes_.push_back(std::make_unique<Lane>(options.snap_length));
+}
+
+CaptureTap::~CaptureTap() = default;
+
+void CaptureTap::Copy(size_t worker, const CapturedPacket& packet) noexcept {
+  Lane& lane = *lanes_[worker];
+  const size_t kept =
+      std::min<size_t>(packet.bytes.size(), options_.snap_length);
+  Pool& pool = kept <= kSmall ? lane.small : lane.large;
+  Buffer* buffer = nullptr;
+  if (!pool.free().Pop(buffer)) return lane.lost.Add(1);
+  if (kept > 0) std::memcpy(buffer->bytes, packet.bytes.data(), kept);
+  buffer->packet = packet;
+  buffer->packet.bytes = {buffer->bytes, kept};
+  lane.full.Push(buffer);  // it has room for all buffers
+}
+
+CaptureTap::Lane* CaptureTap::Oldest() noexcept {
+  Lane* first = nullptr;
+  uint64_t first_ns = 0;
+  for (const auto& lane : lanes_) {
+    Buffer* const* oldest = lane->full.Peek();
+    if (oldest == nullptr) continue;
+    const uint64_t ns = (*oldest)->packet.time_ns;
+    if (first != nullptr && ns >= first_ns) continue;
+    first = lane.get();
+    first_ns = ns;
+  }
+  return first;
+}
+
+size_t CaptureTap::Drain(size_t max_packets, size_t max_bytes,
+                         absl::FunctionRef<void(const CapturedPacket&)> take) {
+  size_t packets = 0, bytes = 0;
+  while (packets < max_packets && bytes < max_bytes) {
+    // Two looks: what was copied before something that the first one found, by
+    // the worker that had the flow until then, is there at the second.
+    Lane* const first = Oldest() == nullptr ? nullptr : Oldest();
+    Buffer* buffer = nullptr;
+    if (first == nullptr || !first->full.Pop(buffer)) break;
+    take(buffer->packet);
+    ++packets;
+    bytes += buffer->packet.bytes.size();
+    (buffer->small ? first->small : first->large).free().Push(buffer);
+  }
+  return packets;
+}
+
+uint64_t CaptureTap::lost() const noexcept {
+  uint64_t sum = 0;
+  for (const auto& lane : lanes_) sum += lane->lost.value();
+  return sum;
+}
+
+TapSet::TapSet(std::vector<std::shared_ptr<CaptureTap>> taps)
+    : taps_(std::move(taps)) {}
+
+void TapSet::Outer(size_t worker, bool transmit,
+                   std::span<const uint8_t> bytes) const noexcept {
+  for (const auto& tap : taps_) {
+    if (!tap->options().outer) continue;
+    tap->Copy(worker, {RealtimeNs(), CapturedPacket::Layer::kOuter, transmit,
+                       encap::DropReason::kNone,
+                       static_cast<uint32_t>(bytes.size()), bytes});
+  }
+}
+
+void TapSet::Inner(size_t worker, bool transmit,
+                   std::span<const uint8_t> bytes) const noexcept {
+  for (const auto& tap : taps_) {
+    if (!tap->options().inner) continue;
+    tap->Copy(worker, {RealtimeNs(), CapturedPacket::Layer::kInner, transmit,
+                       encap::DropReason::kNone,
+                       static_cast<uint32_t>(bytes.size()), bytes});
+  }
+}
+
+void TapSet::Drop(size_t worker, bool transmit, encap::DropReason why,
+                  CapturedPacket::Layer layer,
+                  std::span<const uint8_t> bytes) const noexcept {
+  for (const auto& tap : taps_) {
+    if (!tap->options().drops) continue;
+    tap->Copy(worker, {RealtimeNs(), layer, transmit, why,
+                       static_cast<uint32_t>(bytes.size()), bytes});
+  }
+}
+
+}  // namespace tunnel
