@@ -79,14 +79,15 @@ class PairCase(unittest.TestCase):
     """Test cases on one pair, without a tunnel at the start of each."""
 
     TUNNELS = 4    # outer addresses for so many
+    FLAGS = ()     # of the daemons
     QUIET = False  # exact counts: the kernel's own IPv6 says nothing on a tunnel
 
     @classmethod
     def setUpClass(cls):
-        cls.pair = Pair(cls.TUNNELS)
-        cls.a, cls.b = cls.pair.hosts
+        cls.pair = Pair(cls.TUNNELS, flags=cls.FLAGS)
+        cls.a, cls.b = cls.hosts = cls.pair.hosts
         if cls.QUIET:
-            for host in cls.pair.hosts:
+            for host in cls.hosts:
                 host.space.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
 
     @classmethod

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
@@ -13,23 +12,15 @@ from tests.lib.process import wait_until
 from tests.lib.tap import Tap, packet_bytes, tshark
 
 
-class CaptureTest(unittest.TestCase):
+class CaptureTest(lab.PairCase):
     @classmethod
     def setUpClass(cls):
-        cls.pair = lab.Pair(2)
-        cls.ctl = cls.pair.a.daemon.ctl
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
+        super().setUpClass()
+        cls.ctl = cls.a.daemon.ctl
 
     def setUp(self):
         self.pair.create("t", 1, "gre", options="key 42", carries="4")
         self.assertEqual(self.ping(), 3)
-
-    def tearDown(self):
-        for host in self.pair.hosts:
-            host.daemon.delete_all()
 
     def ping(self, count=3, **words):
         return traffic.ping(self.pair.a.space, lab.inner(1, "4", 2), count, **words)

@@ -10,7 +10,8 @@ import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
-from tests.lib import lab, namespace, rpc, runner, traffic
+from tests.lib import lab, namespace, runner, traffic
+from tests.lib.client_case import ClientCase
 from tests.lib.daemon import Daemon
 from tests.lib.process import wait_until
 
@@ -18,24 +19,9 @@ FLAGS = ["--datapath=user"]  # a tunnel has to ask for the fast path
 RATE = 2000  # datagrams a second
 
 
-class FastCase(unittest.TestCase):
+class FastCase(ClientCase):
     TUNNELS = 6
-
-    @classmethod
-    def setUpClass(cls):
-        cls.pair = lab.Pair(cls.TUNNELS, flags=FLAGS)
-        cls.a, cls.b = cls.hosts = cls.pair.hosts
-        cls.clients = [rpc.Client(host.daemon.target) for host in cls.hosts]
-
-    @classmethod
-    def tearDownClass(cls):
-        for client in cls.clients:
-            client.close()
-        cls.pair.close()
-
-    def tearDown(self):
-        for host in self.hosts:
-            host.daemon.delete_all()
+    FLAGS = FLAGS
 
     def ping(self, number, family="4", **words):
         return traffic.ping(self.a.space, lab.inner(number, family, 2), **words)

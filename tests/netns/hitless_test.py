@@ -5,11 +5,11 @@ an overlap."""
 import os
 import sys
 import time
-import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
-from tests.lib import lab, rpc, runner, traffic
+from tests.lib import lab, runner, traffic
+from tests.lib.client_case import ClientCase
 from tests.lib.process import wait_until
 
 RATE = 400  # datagrams a second of each flow: far below what the path carries
@@ -46,20 +46,8 @@ class Flow:
         return sent, sent - arrived
 
 
-class Hitless(unittest.TestCase):
+class Hitless(ClientCase):
     """Tunnel t (number 1) is changed, tunnel other (number 2) is not."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.pair = lab.Pair(4)
-        cls.hosts = cls.pair.hosts
-        cls.clients = [rpc.Client(host.daemon.target) for host in cls.hosts]
-
-    @classmethod
-    def tearDownClass(cls):
-        for client in cls.clients:
-            client.close()
-        cls.pair.close()
 
     def setUp(self):
         # IPv4 alone: no packet but those that are counted.
@@ -79,10 +67,6 @@ class Hitless(unittest.TestCase):
         for flow in flows:
             self.addCleanup(flow.close)
         return flows
-
-    def tearDown(self):
-        for host in self.hosts:
-            host.daemon.delete_all()
 
     def drops(self):
         """(of tunnel t, of no tunnel), both ends together."""

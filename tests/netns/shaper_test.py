@@ -5,7 +5,6 @@ import json
 import os
 import sys
 import time
-import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
@@ -38,15 +37,11 @@ class Flow:
         return arrived * INNER * 8 / (end - begin)
 
 
-class Shaper(unittest.TestCase):
+class Shaper(lab.PairCase):
     @classmethod
     def setUpClass(cls):
-        cls.pair = lab.Pair(2)
-        cls.ctl = cls.pair.a.daemon.ctl
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
+        super().setUpClass()
+        cls.ctl = cls.a.daemon.ctl
 
     def setUp(self):
         self.pair.create("t", 1, "gre", carries="4")
@@ -54,10 +49,6 @@ class Shaper(unittest.TestCase):
         for number in (1, 2):
             self.assertEqual(traffic.ping(self.pair.a.space,
                                           lab.inner(number, "4", 2)), 3)
-
-    def tearDown(self):
-        for host in self.pair.hosts:
-            host.daemon.delete_all()
 
     def start(self, number, rate):
         flow = Flow(self.pair, number, rate)

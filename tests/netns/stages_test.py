@@ -6,7 +6,6 @@ import signal
 import struct
 import sys
 import time
-import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
@@ -47,19 +46,8 @@ def flow_of(numbers, flow):
     return [n for n in numbers if (n >= FIRST_OF_SUPER) == (flow.first == FIRST_OF_SUPER)]
 
 
-class Stages(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.pair = lab.Pair(1)
-        cls.a, cls.b = cls.pair.hosts
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
-
-    def tearDown(self):
-        for host in self.pair.hosts:
-            host.daemon.delete_all()
+class Stages(lab.PairCase):
+    TUNNELS = 1
 
     def tap(self, host, words="t"):
         tap = Tap(host, words)

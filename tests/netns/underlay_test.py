@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import time
-import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
@@ -20,24 +19,16 @@ PLAN = {
 }
 
 
-class LocalDevice(unittest.TestCase):
+class LocalDevice(lab.PairCase):
     """Host a's tunnels use whatever address its interface e0 has."""
 
-    @classmethod
-    def setUpClass(cls):
-        cls.pair = lab.Pair(1)
-        cls.a, cls.b = cls.pair.hosts
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
+    TUNNELS = 1
 
     def setUp(self):
         self.connect()
 
     def tearDown(self):
-        for host in self.pair.hosts:
-            host.daemon.delete_all()
+        super().tearDown()
         self.a.space.ip("link del e0", check=False)
 
     def connect(self):
@@ -144,17 +135,10 @@ class LocalDevice(unittest.TestCase):
         self.assertEqual(self.ping(4), 3)
 
 
-class Overrun(unittest.TestCase):
+class Overrun(lab.PairCase):
     """More events than the daemon's socket holds."""
 
-    @classmethod
-    def setUpClass(cls):
-        cls.pair = lab.Pair(3)
-        cls.a, cls.b = cls.pair.hosts
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.pair.close()
+    TUNNELS = 3
 
     def lost_messages(self):
         """Messages that the kernel could not give to netlink sockets here."""
