@@ -22,9 +22,9 @@
 namespace tunnel {
 namespace {
 
-constexpr size_t kIpLen = 20, kUdpLen = 8, kPayloadLen = 8;
+constexpr size_t kIpLen = 20, kPayloadLen = 8;
 constexpr uint16_t kMagic = 0x7e57;
-constexpr size_t kPayload = kIpLen + kUdpLen;
+constexpr size_t kPayload = kInnerHeaderLen;
 
 uint64_t Sum(const DropCounts& drops) {
   return std::accumulate(drops.begin(), drops.end(), uint64_t{0});
@@ -73,8 +73,8 @@ EndpointConfig GreConfig(const std::string& name, size_t remote,
   return config;
 }
 
-std::vector<uint8_t> InnerPacket(uint16_t tag, uint32_t number) {
-  std::vector<uint8_t> p(kPayload + kPayloadLen);
+std::vector<uint8_t> InnerDatagram(uint16_t source_port, size_t payload) {
+  std::vector<uint8_t> p(kInnerHeaderLen + payload);
   p[0] = 0x45;
   encap::Put16(&p[2], static_cast<uint16_t>(p.size()));
   p[8] = 64;  // TTL
@@ -82,9 +82,15 @@ std::vector<uint8_t> InnerPacket(uint16_t tag, uint32_t number) {
   encap::Put32(&p[12], 0x0a090001);
   encap::Put32(&p[16], 0x0a090002);
   encap::StoreBe16(&p[10], encap::InternetChecksum({p.data(), kIpLen}));
-  encap::Put16(&p[20], static_cast<uint16_t>(1024 + number % 50'000));
+  encap::Put16(&p[20], source_port);
   encap::Put16(&p[22], 4242);
-  encap::Put16(&p[24], kUdpLen + kPayloadLen);
+  encap::Put16(&p[24], static_cast<uint16_t>(p.size() - kIpLen));
+  return p;
+}
+
+std::vector<uint8_t> InnerPacket(uint16_t tag, uint32_t number) {
+  std::vector<uint8_t> p =
+      InnerDatagram(static_cast<uint16_t>(1024 + number % 50'000), kPayloadLen);
   encap::Put16(&p[kPayload], kMagic);
   encap::Put16(&p[kPayload + 2], tag);
   encap::Put32(&p[kPayload + 4], number);

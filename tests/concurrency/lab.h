@@ -55,6 +55,13 @@ bool LockComesFree(const TunnelManager& manager);
 EndpointConfig GreConfig(const std::string& name, size_t remote,
                          std::optional<uint32_t> key);
 
+// Bytes of the headers that InnerDatagram() writes.
+inline constexpr size_t kInnerHeaderLen = 28;
+
+// IPv4 and UDP headers between two inner hosts in front of `payload` bytes of
+// zeros; no UDP checksum.
+std::vector<uint8_t> InnerDatagram(uint16_t source_port, size_t payload);
+
 // An inner IPv4 UDP packet that carries `tag` and `number`; each number is a
 // flow of its own.
 std::vector<uint8_t> InnerPacket(uint16_t tag, uint32_t number);

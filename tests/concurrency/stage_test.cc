@@ -17,7 +17,6 @@
 #include <vector>
 
 #include "encap/bytes.h"
-#include "encap/checksum.h"
 #include "tests/concurrency/lab.h"
 #include "tunnel/base/clock.h"
 #include "tunnel/endpoint/capture_types.h"
@@ -25,24 +24,14 @@
 namespace tunnel {
 namespace {
 
-constexpr size_t kInnerHeaders = 28, kOuterHeaders = 24, kPiece = 32;
+constexpr size_t kOuterHeaders = 24, kPiece = 32;
 constexpr int kSteps = 150;
 
 // `count` datagrams, the first with number `first`, as one UDP packet.
 std::vector<uint8_t> Datagrams(uint32_t first, size_t count) {
-  std::vector<uint8_t> p(kInnerHeaders + count * kPiece);
-  p[0] = 0x45;
-  encap::Put16(&p[2], static_cast<uint16_t>(p.size()));
-  p[8] = 64;  // TTL
-  p[9] = 17;  // UDP
-  encap::Put32(&p[12], 0x0a090001);
-  encap::Put32(&p[16], 0x0a090002);
-  encap::StoreBe16(&p[10], encap::InternetChecksum({p.data(), 20}));
-  encap::Put16(&p[20], 4000);
-  encap::Put16(&p[22], 4242);
-  encap::Put16(&p[24], static_cast<uint16_t>(p.size() - 20));
+  std::vector<uint8_t> p = InnerDatagram(4000, count * kPiece);
   for (size_t i = 0; i < count; ++i) {
-    encap::Put32(&p[kInnerHeaders + i * kPiece],
+    encap::Put32(&p[kInnerHeaderLen + i * kPiece],
                  static_cast<uint32_t>(first + i));
   }
   return p;
@@ -53,14 +42,14 @@ encap::SegmentHint HintFor(size_t count) {
   return {.gso_type = encap::GsoType::kUdp,
           .needs_checksum = true,
           .gso_size = kPiece,
-          .header_len = kInnerHeaders,
+          .header_len = kInnerHeaderLen,
           .checksum_start = 20,
           .checksum_offset = 6};
 }
 
 // 0 when it is no single datagram of this test, else its number plus one.
 uint32_t NumberBehind(std::span<const uint8_t> outer) {
-  constexpr size_t kHeaders = kOuterHeaders + kInnerHeaders;
+  constexpr size_t kHeaders = kOuterHeaders + kInnerHeaderLen;
   if (outer.size() != kHeaders + kPiece) return 0;
   return encap::Get32(&outer[kHeaders]) + 1;
 }
