@@ -119,34 +119,33 @@ uint64_t CaptureTap::lost() const noexcept {
 TapSet::TapSet(std::vector<std::shared_ptr<CaptureTap>> taps)
     : taps_(std::move(taps)) {}
 
+void TapSet::Give(size_t worker, bool CaptureOptions::*wanted,
+                  const CapturedPacket& packet) const noexcept {
+  for (const auto& tap : taps_) {
+    if (tap->options().*wanted) tap->Copy(worker, packet);
+  }
+}
+
 void TapSet::Outer(size_t worker, bool transmit,
                    std::span<const uint8_t> bytes) const noexcept {
-  for (const auto& tap : taps_) {
-    if (!tap->options().outer) continue;
-    tap->Copy(worker, {RealtimeNs(), CapturedPacket::Layer::kOuter, transmit,
-                       encap::DropReason::kNone,
-                       static_cast<uint32_t>(bytes.size()), bytes});
-  }
+  Give(worker, &CaptureOptions::outer,
+       {RealtimeNs(), CapturedPacket::Layer::kOuter, transmit,
+        encap::DropReason::kNone, static_cast<uint32_t>(bytes.size()), bytes});
 }
 
 void TapSet::Inner(size_t worker, bool transmit,
                    std::span<const uint8_t> bytes) const noexcept {
-  for (const auto& tap : taps_) {
-    if (!tap->options().inner) continue;
-    tap->Copy(worker, {RealtimeNs(), CapturedPacket::Layer::kInner, transmit,
-                       encap::DropReason::kNone,
-                       static_cast<uint32_t>(bytes.size()), bytes});
-  }
+  Give(worker, &CaptureOptions::inner,
+       {RealtimeNs(), CapturedPacket::Layer::kInner, transmit,
+        encap::DropReason::kNone, static_cast<uint32_t>(bytes.size()), bytes});
 }
 
 void TapSet::Drop(size_t worker, bool transmit, encap::DropReason why,
                   CapturedPacket::Layer layer,
                   std::span<const uint8_t> bytes) const noexcept {
-  for (const auto& tap : taps_) {
-    if (!tap->options().drops) continue;
-    tap->Copy(worker, {RealtimeNs(), layer, transmit, why,
-                       static_cast<uint32_t>(bytes.size()), bytes});
-  }
+  Give(worker, &CaptureOptions::drops,
+       {RealtimeNs(), layer, transmit, why, static_cast<uint32_t>(bytes.size()),
+        bytes});
 }
 
 }  // namespace tunnel

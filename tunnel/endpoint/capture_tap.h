@@ -96,6 +96,10 @@ class TapSet {
             std::span<const uint8_t> bytes) const noexcept;
 
  private:
+  // A copy to each tap whose options have `wanted` set.
+  void Give(size_t worker, bool CaptureOptions::*wanted,
+            const CapturedPacket& packet) const noexcept;
+
   const std::vector<std::shared_ptr<CaptureTap>> taps_;
 };
 
