@@ -14,7 +14,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tunnel/base/error.h"
-#include "tunnel/base/log.h"
 #include "tunnel/base/status_macros.h"
 #include "tunnel/bpf/attachment.h"
 
@@ -85,11 +84,9 @@ LinuxPlatform::LinuxPlatform(std::unique_ptr<LinuxLinkControl> links,
   // Filters of a daemon that was killed would go on with a configuration that
   // nobody has any more.
   SweepFilters();
-  const absl::Status usable = platform_.fast->Usable();
-  if (!usable.ok()) {
-    LogInfo("the kernel can not carry packets of tunnels",
-            {{"cause", std::string(usable.message())}});
-  }
+  // It takes tens of milliseconds, which tunnels of the user path need not
+  // wait.
+  if (tun_offload) fast_.Preload();
 }
 
 }  // namespace tunnel

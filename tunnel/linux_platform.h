@@ -21,8 +21,9 @@ class LinuxPlatform {
  public:
   // Errors: MISSING_CAPABILITY (metadata "capability" names each that lacks),
   // FD_LIMIT, NETLINK_ERROR.
-  // Loads the programs of the fast path, if it may (CAP_BPF, CAP_PERFMON):
-  // later on CAP_BPF and CAP_NET_ADMIN are enough for them. `tun_offload`:
+  // Begins to load the programs of the fast path, if it may (CAP_BPF,
+  // CAP_PERFMON), with the capabilities of now: later on CAP_BPF and
+  // CAP_NET_ADMIN are enough for them. `tun_offload`:
   // LinuxTunFactory::Options::offload.
   static absl::StatusOr<std::unique_ptr<LinuxPlatform>> Create(
       bool tun_offload);

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -158,11 +159,20 @@ void LinuxFastPath::Numbers::Settle() {
   waiting_.clear();
 }
 
+void LinuxFastPath::Preload() {
+  loading_ = std::async(std::launch::async, KernelObject::Load);
+}
+
 absl::Status LinuxFastPath::Usable() {
   if (usable_.has_value()) return *usable_;
-  absl::StatusOr<std::unique_ptr<KernelObject>> loaded = KernelObject::Load();
+  absl::StatusOr<std::unique_ptr<KernelObject>> loaded =
+      loading_.valid() ? loading_.get() : KernelObject::Load();
   usable_ = loaded.status();
-  if (!loaded.ok()) return *usable_;
+  if (!loaded.ok()) {
+    LogInfo("the kernel can not carry packets of tunnels",
+            {{"cause", std::string(loaded.status().message())}});
+    return *usable_;
+  }
   object_ = *std::move(loaded);
   for (const auto& [bytes, input] : inputs_) {
     fp_input_key key;

@@ -1,7 +1,8 @@
 // LinuxFastPath: FastPath by the programs of fast_path.bpf.c at the traffic
 // control hooks of TUN and underlay devices.
 //
-// The programs are loaded when they are first needed. A hash leads from a
+// The programs are loaded when they are first needed, or ahead of that by
+// Preload(). A hash leads from a
 // device or an input key to a slot number, the slot holds an immutable record:
 // a change writes a free slot and then the number, so a program sees one whole
 // configuration. A slot that is given up is written again only after all
@@ -12,6 +13,7 @@
 
 #include <array>
 #include <cstdint>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,6 +33,10 @@ class LinuxFastPath : public FastPath {
       : via_(via) {}
   // No tunnel of it may be left.
   ~LinuxFastPath() override = default;
+
+  // Begins to load the programs, with the capabilities that the caller has now;
+  // Usable() waits for the end. To be called once, before all else.
+  void Preload();
 
   absl::Status Usable() override;
   absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex) override;
@@ -78,6 +84,7 @@ class LinuxFastPath : public FastPath {
                                                      const FastRecord& record);
 
   const Attachment::Via via_;
+  std::future<absl::StatusOr<std::unique_ptr<KernelObject>>> loading_;
   std::unique_ptr<KernelObject> object_;
   std::optional<absl::Status> usable_;  // once it has been tried
   std::map<uint32_t, std::weak_ptr<Attachment>> underlays_;  // by ifindex
