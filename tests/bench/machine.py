@@ -98,7 +98,7 @@ def describe():
     """What a reader of the figures wants to know of the machine."""
     with open("/proc/cpuinfo") as info:
         model = re.search(r"^model name\s*:\s*(.*)$", info.read(), re.M)
-    return {"kernel": os.uname().release, "cpu": model.group(1) if model else "unknown",
+    return {"kernel": re.match(r"[\d.]+", os.uname().release).group(), "cpu": model.group(1) if model else "unknown",
             "cpus": os.cpu_count(), "mitigations": _mitigations(), "packages": versions()}
 
 
