@@ -39,6 +39,13 @@ class ManagerFastTest : public ManagerFixture {
     EXPECT_TRUE(view.ok()) << view.status();
     return view.value_or(TunnelView{});
   }
+  static EndpointConfig GreInUdp(const char* name,
+                                 const char* remote = "192.0.2.2") {
+    EndpointConfig config = Gre(name, remote);
+    config.encap.transport = encap::OuterTransport::kUdp;
+    config.encap.udp_zero_checksum = true;
+    return config;
+  }
   bool IsFast() { return View().datapath_in_use == DatapathMode::kBpf; }
   TunnelCounters Counters() {
     return manager_->Stats({"gre0"})->tunnels.at(0).counters;
@@ -134,6 +141,43 @@ TEST_F(ManagerFastTest, WhatItCanNotCarryHasAReason) {
   EXPECT_TRUE(IsFast());
   MustEdit([](EndpointConfig& c) { c.admin_up = false; });
   EXPECT_EQ(View().datapath_reason, "administratively down");
+}
+
+TEST_F(ManagerFastTest, ATunnelInUdpIsEnteredByItsPort) {
+  const auto made = Create(GreInUdp("gre0"));
+  ASSERT_TRUE(made.ok()) << made.status();
+  const std::string device = std::to_string(made->tunnel.ifindex);
+  EXPECT_EQ(
+      fast_.TakeCalls(),
+      (Calls{"use port 4754", "open " + device, "prepare 1 via 1 mtu 1500",
+             "in 192.0.2.2:4754 - 1", "out " + device + " 1"}));
+  EXPECT_TRUE(IsFast());
+  // The same port; packets with a checksum are those of the workers.
+  EndpointConfig summed = GreInUdp("gre1", "192.0.2.3");
+  summed.encap.udp_zero_checksum = false;
+  ASSERT_TRUE(Create(summed).ok());
+  EXPECT_EQ(View("gre1").datapath_reason, "noudpcsum is not set");
+  EXPECT_EQ(fast_.TakeCalls().front(), "use port 4754");
+  MustEdit([](EndpointConfig& c) { c.encap.udp_port = 4000; });
+  const Calls moved = fast_.TakeCalls();
+  EXPECT_EQ(moved.front(), "use port 4000");
+  EXPECT_EQ(std::count(moved.begin(), moved.end(), "leave port 4754"), 1);
+  EXPECT_EQ(std::count(moved.begin(), moved.end(), "in 192.0.2.2:4000 - 2"), 1);
+  ASSERT_TRUE(manager_->DeleteTunnel(call_, "gre0", {}).ok());
+  ASSERT_TRUE(manager_->DeleteTunnel(call_, "gre1", {}).ok());
+  const Calls gone = fast_.TakeCalls();
+  EXPECT_EQ(std::count(gone.begin(), gone.end(), "leave port 4000"), 1);
+  EXPECT_EQ(std::count(gone.begin(), gone.end(), "leave port 4754"), 1);
+}
+
+TEST_F(ManagerFastTest, OverIpv6ATunnelInUdpHasAChecksum) {
+  EndpointConfig config = GreInUdp("gre0", "2001:db8::2");
+  config.encap.local = Address("2001:db8::1");
+  config.encap.udp_zero_checksum = false;
+  MustCreate(config);
+  EXPECT_EQ(View().datapath_reason, "transport is udp over IPv6");
+  ASSERT_TRUE(manager_->DeleteTunnel(call_, "gre0", {}).ok());
+  EXPECT_EQ(fast_.TakeCalls(), (Calls{"wait", "wait", "leave port 4754"}));
 }
 
 TEST_F(ManagerFastTest, AKernelWithoutItIsAnErrorForBpfAlone) {

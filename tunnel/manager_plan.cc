@@ -208,7 +208,8 @@ absl::Status ManagerImpl::TakeUdpPort(const Wiring* from, Wiring& to) {
     to.udp_port = from->udp_port;
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(to.udp_port, UdpPortLease::Take(platform_.transport, port));
+  ASSIGN_OR_RETURN(to.udp_port,
+                   UdpPortLease::Take(platform_.transport, fast_, port));
   return absl::OkStatus();
 }
 

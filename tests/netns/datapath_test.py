@@ -17,7 +17,10 @@ USER, BPF = "DATAPATH_USER", "DATAPATH_BPF"
 # name, mode, outer family, options.
 TUNNELS = [("gif4", "gif", "4", ""), ("gif6", "gif", "6", "ttl inherit tos 40"),
            ("gre4", "gre", "4", "df inherit"), ("gre6", "gre", "6", "ecn compat"),
-           ("key4", "gre", "4", "key 42 df off ttl 9"), ("key6", "gre", "6", "key 0")]
+           ("key4", "gre", "4", "key 42 df off ttl 9"), ("key6", "gre", "6", "key 0"),
+           ("udp4", "gre", "4", "transport udp noudpcsum"),
+           ("port4", "gre", "4", "transport udp noudpcsum port 6000 key 7 df inherit tos 40"),
+           ("fou4", "gif", "4", "transport udp noudpcsum source-port 7777 ttl inherit")]
 TRANSFER = 300_000
 _ETHERNET = 14  # bytes of link header
 _PORT = 9
@@ -234,7 +237,8 @@ class Field(lab.PairCase):
 
     def test_what_the_programs_do_not_carry_is_refused(self):
         for words, cause in (("csum", "checksum is on"), ("mss-clamp auto", "mss-clamp is set"),
-                             ("rate 10mbit", "rate is set")):
+                             ("rate 10mbit", "rate is set"),
+                             ("transport udp", "noudpcsum is not set")):
             done = self.create("t", 1, "datapath bpf " + words, check=False)
             self.assertEqual(done.code, 2, done.err)
             self.assertIn(cause, done.err)

@@ -11,58 +11,17 @@ import unittest
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
 from tests.lib import lab, namespace, runner, traffic
-from tests.lib.client_case import ClientCase
 from tests.lib.daemon import Daemon
+from tests.lib.fast_case import RATE, FastCase
 from tests.lib.process import wait_until
-
-FLAGS = ["--datapath=user"]  # a tunnel has to ask for the fast path
-RATE = 2000  # datagrams a second
-
-
-class FastCase(ClientCase):
-    TUNNELS = 6
-    FLAGS = FLAGS
-
-    def ping(self, number, family="4", **words):
-        return traffic.ping(self.a.space, lab.inner(number, family, 2), **words)
-
-    def in_use(self, name, host=None):
-        tunnel = (host or self.a).daemon.show(name)
-        return tunnel.get("datapath_in_use"), tunnel.get("datapath_reason", "")
-
-    def assert_fast(self, name, host=None):
-        self.assertEqual(self.in_use(name, host), ("DATAPATH_BPF", ""))
-
-    def workers(self):
-        """Packets that the workers of both daemons have had in their hands."""
-        total = 0
-        for client in self.clients:
-            stats = client.telemetry.GetStats(client.messages.GetStatsRequest())
-            total += sum(w.receive_packets + w.transmit_packets for w in stats.workers)
-        return total
-
-    def flow(self, number, rate=RATE):
-        """Numbered datagrams from a to b through a tunnel, and their sink."""
-        target = lab.inner(number, "4", 2)
-        sink = traffic.UdpSink(self.b.space, target)
-        self.addCleanup(sink.close)
-        source = traffic.UdpSource(self.a.space, target, sink.port, rate=rate).start()
-        return source, sink
-
-    def assert_whole(self, source, sink, at_least):
-        """All datagrams have arrived, once, in order."""
-        sent = source.stop()
-        self.assertGreater(sent, at_least)
-        sink.wait_for(sent)
-        self.assertEqual(len(sink.numbers), sent, "lost or doubled")
-        self.assertEqual(sink.numbers, sorted(sink.numbers), "out of order")
-        self.assertEqual(sink.bad, 0)
 
 
 class FastPath(FastCase):
     MODES = [("gre", "4", "", "46"), ("gre", "4", "key 7", "46"),
              ("gre", "6", "ikey 1 okey 2", "46"), ("gif", "4", "", "46"),
-             ("gif", "6", "", "46"), ("ipip", "4", "ttl 9 tos 0x10", "4")]
+             ("gif", "6", "", "46"), ("ipip", "4", "ttl 9 tos 0x10", "4"),
+             ("gre", "4", "transport udp noudpcsum ikey 1 okey 2", "46"),
+             ("gif", "4", "transport udp noudpcsum", "46")]
 
     def test_packets_pass_below_the_workers(self):
         for number, (mode, family, options, carries) in enumerate(self.MODES, 1):
@@ -151,9 +110,13 @@ class FastPath(FastCase):
 
 
 class Protocol(FastCase):
+    WORDS, FIELDS = "", ""  # of both tunnels: for tunnelctl, in a file
+
     def setUp(self):
-        self.pair.create("t", 1, "gre", options="key 42 datapath bpf", carries="4")
-        self.pair.create("other", 2, "gre", options="datapath bpf", carries="4")
+        self.pair.create("t", 1, "gre", options="key 42 datapath bpf" + self.WORDS,
+                         carries="4")
+        self.pair.create("other", 2, "gre", options="datapath bpf" + self.WORDS,
+                         carries="4")
         for number in (1, 2):
             self.assertEqual(self.ping(number), 3)
 
@@ -224,14 +187,19 @@ class Protocol(FastCase):
         with open(path, "w") as swap:
             for name, number, key in (("t", 2, ""), ("other", 1, "key = 42\n")):
                 swap.write('[[tunnel]]\nname = "%s"\nmode = "gre"\nlocal = "%s"\nremote = "%s"\n'
-                           'datapath = "bpf"\naddress = ["%s/24"]\n%s' % (
+                           'datapath = "bpf"\naddress = ["%s/24"]\n%s%s' % (
                                name, lab.outer(number, "4", 1), lab.outer(number, "4", 2),
-                               lab.inner(number, "4", 1), key))
+                               lab.inner(number, "4", 1), key, self.FIELDS))
         self.a.daemon.ctl("apply", "-f", path)
         for number in (1, 2):
             self.assertEqual(self.ping(number), 3)
         self.assert_fast("t")
         self.assert_fast("other")
+
+
+class ProtocolInUdp(Protocol):
+    WORDS = " transport udp noudpcsum"
+    FIELDS = 'transport = "udp"\nnoudpcsum = true\n'
 
 
 class Surroundings(FastCase):

@@ -21,6 +21,9 @@ TUNNELS = [
     ("ipip4", "ipip", "4", "noudpcsum", "4", 5555),
     ("ip66", "ip6ip6", "6", "", "6", 5555),
     ("tap4", "gretap", "4", "noudpcsum", "4", 4754),
+    # With tunnels that send a checksum on the same ports.
+    ("zgre4", "gre", "4", "key 42 noudpcsum", "46", 4754),
+    ("zgif4", "gif", "4", "noudpcsum source-port 7777", "46", 5555),
 ]
 _IP = {"4": "ip", "6": "ipv6"}
 _DECODE = ("udp.port==4754,gre", "udp.port==5555,ip", "udp.port==6000,ip")

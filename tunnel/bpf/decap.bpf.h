@@ -5,10 +5,14 @@
 
 #include "tunnel/bpf/maps.bpf.h"
 
+// As long as the user path may take, elsewhere, until it is passed by.
+enum { kHoldNs = 100 * 1000 * 1000 };
+
 // The outer headers of a received packet.
 struct outer {
   struct fp_input_key key;
   __u8 tos;
+  __u8 is_gre;
   __u8 inner_family;  // 4 or 6; 0 until GRE has told
   __u32 len;          // bytes in front of the inner packet, without the link's
 };
@@ -55,6 +59,7 @@ static __always_inline int read_gre(struct __sk_buff* skb, struct outer* o) {
   __u16 flags = bpf_ntohs(gre[0]);
   if ((flags & ~GRE_KEY) != 0) return 0;
   o->len += sizeof(gre);
+  o->is_gre = 1;
   if (gre[1] == bpf_htons(ETH_P_IP)) o->inner_family = 4;
   if (gre[1] == bpf_htons(ETH_P_IPV6)) o->inner_family = 6;
   if (flags == 0) return 1;
@@ -62,6 +67,33 @@ static __always_inline int read_gre(struct __sk_buff* skb, struct outer* o) {
   o->key.has_key = 1;
   o->len += 4;
   return 1;
+}
+
+// GRE or the inner packet itself in UDP over IPv4, to a port of a tunnel.
+//
+// A checksum that is not zero is the user path's to sum. The kernel merges
+// datagrams that have one, and no others; a program can not cut what is merged,
+// and a datagram alone must not overtake it. So a super-packet without checksum
+// has one outer header, for one inner super-packet.
+static __always_inline int read_udp(struct __sk_buff* skb, struct outer* o) {
+  struct udphdr udp;
+  __u8 first;
+  if (o->key.family != 4 ||
+      bpf_skb_load_bytes(skb, kLinkLen + o->len, &udp, sizeof(udp)) ||
+      !is_tunnel_port(udp.dest) || udp.check != 0 ||
+      kLinkLen + o->len + bpf_ntohs(udp.len) != skb->len) {
+    return 0;
+  }
+  o->key.udp_port = udp.dest;
+  o->len += sizeof(udp);
+  if (bpf_skb_load_bytes(skb, kLinkLen + o->len, &first, sizeof(first)))
+    return 0;
+  // No GRE header begins so (RFC 2784 2.3).
+  if (first >> 4 == 4 || first >> 4 == 6) {
+    o->inner_family = first >> 4;
+    return 1;
+  }
+  return read_gre(skb, o);
 }
 
 static __always_inline int read_outer(struct __sk_buff* skb, struct outer* o) {
@@ -78,6 +110,8 @@ static __always_inline int read_outer(struct __sk_buff* skb, struct outer* o) {
     o->inner_family = 4;
   } else if (o->key.protocol == kIpv6) {
     o->inner_family = 6;
+  } else if (o->key.protocol == kUdp) {
+    if (!read_udp(skb, o)) return 0;
   }
   return o->inner_family != 0;
 }
@@ -87,7 +121,7 @@ static __always_inline int is_for(const struct fp_slot* slot,
                                   const struct outer* o) {
   const struct fp_input_key* key = &o->key;
   if (slot->family != key->family || slot->bound != key->ifindex ||
-      slot->is_gre != (key->protocol == kGre) ||
+      slot->is_gre != o->is_gre || slot->udp_port != key->udp_port ||
       slot->has_input_key != key->has_key || slot->input_key != key->key ||
       !(slot->carries & (o->inner_family == 6 ? kFpCarriesV6 : kFpCarriesV4))) {
     return 0;
@@ -178,6 +212,24 @@ static __always_inline long set_ecn(struct __sk_buff* skb, int v4, __u8* head,
                 : bpf_skb_store_bytes(skb, kLinkLen + 1, &head[1], 1, 0);
 }
 
+// The kernel remembers that a super-packet was in UDP. Where it cuts one of UDP
+// it then looks for the outer header, and drops it. So these are the user
+// path's, and all that is not TCP with them until none has come for a while:
+// nothing of their flows overtakes them.
+static __always_inline int is_held_back(struct __sk_buff* skb, __u32 tunnel,
+                                        __u32 offset, int v4) {
+  __u8 protocol;
+  if (bpf_skb_load_bytes(skb, offset + (v4 ? 9 : 6), &protocol, 1)) return 1;
+  if (protocol == kTcp) return 0;
+  __u32 index = tunnel * kFpDirections + kFpIn;
+  struct fp_turn* turn = bpf_map_lookup_elem(&fp_turns, &index);
+  if (!turn) return 1;
+  __u64 now_ns = bpf_ktime_get_coarse_ns();
+  if (skb->gso_size == 0 && now_ns - turn->held_ns > kHoldNs) return 0;
+  turn->held_ns = now_ns;
+  return 1;
+}
+
 SEC("tc")
 int tunneld_decap(struct __sk_buff* skb) {
   struct outer o = {};
@@ -196,6 +248,8 @@ int tunneld_decap(struct __sk_buff* skb) {
            : judge_inner_v6(skb, offset, o.tos, head, &ecn))) {
     return TC_ACT_UNSPEC;
   }
+  if (o.key.protocol == kUdp && is_held_back(skb, tunnel, offset, v4))
+    return TC_ACT_UNSPEC;
   __u32 segments = skb->gso_segs > 1 ? skb->gso_segs : 1;
   __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | (v4 ? BPF_F_ADJ_ROOM_DECAP_L3_IPV4
                                                : BPF_F_ADJ_ROOM_DECAP_L3_IPV6);

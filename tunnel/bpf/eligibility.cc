@@ -34,8 +34,11 @@ uint8_t DfOf(encap::DfPolicy policy) {
 
 std::string WhyNeverFast(const EncapConfig& config) {
   if (config.mode == encap::Mode::kGretap) return "the payload is Ethernet";
-  if (config.transport == encap::OuterTransport::kUdp)
-    return "transport is udp";
+  if (config.transport == encap::OuterTransport::kUdp) {
+    // No helper notes in a super-packet that a checksum is wanted.
+    if (config.remote.is_v6()) return "transport is udp over IPv6";
+    if (!config.udp_zero_checksum) return "noudpcsum is not set";
+  }
   if (config.checksum) return "checksum is on";
   if (config.sequence) return "seq is on";
   if (encap::IsWildcard(config.remote)) return "remote is any";
@@ -89,6 +92,10 @@ fp_slot SlotFor(uint32_t tunnel_id, uint32_t device_ifindex,
   slot.output_key = OnTheWire(config.output_key.value_or(0));
   slot.has_input_key = config.input_key.has_value() ? 1 : 0;
   slot.input_key = OnTheWire(config.input_key.value_or(0));
+  if (config.transport == encap::OuterTransport::kUdp) {
+    slot.udp_port = encap::Be16(encap::UdpPort(config)).raw();
+    slot.udp_source_port = encap::Be16(config.udp_source_port).raw();
+  }
   CopyAddress(config.remote, slot.remote);
   CopyAddress(config.local, slot.local);
   return slot;
@@ -101,6 +108,7 @@ fp_input_key InputKeyFor(const FastInputKey& key) {
   raw.has_key = key.key.has_value() ? 1 : 0;
   raw.ifindex = key.ifindex;
   raw.key = OnTheWire(key.key.value_or(0));
+  raw.udp_port = encap::Be16(key.udp_port).raw();
   CopyAddress(key.addresses.remote, raw.remote);
   CopyAddress(key.addresses.local, raw.local);
   return raw;

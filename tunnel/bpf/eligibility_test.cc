@@ -1,5 +1,6 @@
 #include "tunnel/bpf/eligibility.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -60,9 +61,6 @@ TEST(EligibilityTest, WhatEachPacketNeedsIsTold) {
   EXPECT_EQ(Why([](EncapConfig& c) { c.sequence = true; }), "seq is on");
   EXPECT_EQ(Why([](EncapConfig& c) { c.mode = Mode::kGretap; }),
             "the payload is Ethernet");
-  EXPECT_EQ(
-      Why([](EncapConfig& c) { c.transport = encap::OuterTransport::kUdp; }),
-      "transport is udp");
   EXPECT_EQ(Why([](EncapConfig& c) { c.remote = Addr("0.0.0.0"); }),
             "remote is any");
   EXPECT_EQ(
@@ -73,6 +71,24 @@ TEST(EligibilityTest, WhatEachPacketNeedsIsTold) {
             }),
             "allowed-ips is set");
   EXPECT_EQ(Why([](EncapConfig& c) { c.mss_clamp = 0; }), "mss-clamp is set");
+}
+
+TEST(EligibilityTest, InUdpOnlyWithoutChecksum) {
+  const auto with = [](EncapConfig& c) {
+    c.transport = encap::OuterTransport::kUdp;
+  };
+  const auto without = [&](EncapConfig& c) {
+    with(c);
+    c.udp_zero_checksum = true;
+  };
+  EXPECT_EQ(Why(with), "noudpcsum is not set");
+  EXPECT_EQ(Why(with, Mode::kGif), "noudpcsum is not set");
+  EXPECT_EQ(Why(with, Mode::kGre, IpFamily::kV6), "transport is udp over IPv6");
+  for (const Mode mode : {Mode::kGre, Mode::kGif, Mode::kIpip, Mode::kSit})
+    EXPECT_EQ(Why(without, mode), "");
+  EXPECT_EQ(Why(without, Mode::kGretap), "the payload is Ethernet");
+  // Of no meaning in IP.
+  EXPECT_EQ(Why([](EncapConfig& c) { c.udp_port = 9; }), "");
 }
 
 TEST(EligibilityTest, SurroundingsAreTold) {
@@ -120,6 +136,28 @@ TEST(EligibilityTest, SlotHasWhatTheProgramsRead) {
   EXPECT_EQ(slot.tos_fixed, 0x10);
   EXPECT_EQ(slot.tos_copied, 0x03);
   EXPECT_EQ(slot.has_output_key, 0);
+}
+
+TEST(EligibilityTest, PortsAreAsOnTheWire) {
+  EncapConfig config = Config(Mode::kGre, IpFamily::kV4);
+  config.udp_port = 9;  // not in UDP
+  EXPECT_EQ(SlotFor(1, 2, {.config = config}).udp_port, 0);
+  config.transport = encap::OuterTransport::kUdp;
+  config.udp_port = 0;
+  fp_slot slot = SlotFor(1, 2, {.config = config});
+  EXPECT_EQ(slot.is_gre, 1);
+  EXPECT_EQ(slot.udp_port, htons(4754));
+  EXPECT_EQ(slot.udp_source_port, 0);
+  config.mode = Mode::kGif;
+  config.udp_source_port = 0x0102;
+  slot = SlotFor(1, 2, {.config = config});
+  EXPECT_EQ(slot.is_gre, 0);
+  EXPECT_EQ(slot.udp_port, htons(5555));
+  EXPECT_EQ(slot.udp_source_port, htons(0x0102));
+  const FastInputKey key{
+      {config.local, config.remote}, std::nullopt, 0, 17, 5555};
+  EXPECT_EQ(InputKeyFor(key).udp_port, slot.udp_port);
+  EXPECT_EQ(InputKeyFor(key).protocol, 17);
 }
 
 TEST(EligibilityTest, KeyZeroIsNotNoKey) {

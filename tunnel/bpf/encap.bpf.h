@@ -30,9 +30,7 @@ static __always_inline int may_be_nested(struct __sk_buff* skb, __u8 protocol,
   if (protocol != kUdp || later_fragment) return 0;
   __be16 port;
   if (bpf_skb_load_bytes(skb, upper + 2, &port, sizeof(port))) return 0;
-  __u32 host = bpf_ntohs(port), word = host / 64;
-  __u64* bits = bpf_map_lookup_elem(&fp_udp_ports, &word);
-  return bits && (*bits >> (host % 64) & 1);
+  return is_tunnel_port(port);
 }
 
 static __always_inline int has_extensions(__u8 next) {
@@ -119,44 +117,85 @@ static __always_inline int read_inner(struct __sk_buff* skb, struct inner* in,
   return 1;
 }
 
-// The outer header: IP at header[0], GRE behind it. Returns its length.
-static __always_inline __u32 build(const struct fp_slot* slot,
-                                   const struct inner* in, __u32 inner_len,
-                                   __u32 hash, __u16 id, __u32* header) {
-  __u8 tos = (in->tos & slot->tos_copied) | slot->tos_fixed;
-  __u8 ttl = (in->ttl & slot->ttl_copied) | slot->ttl_fixed;
-  __u32 gre_len = slot->is_gre ? (slot->has_output_key ? 8 : 4) : 0;
-  __u8 protocol = slot->is_gre ? kGre : in->v6 ? kIpv6 : kIpip;
-  __u32 gre = bpf_htonl((slot->has_output_key ? GRE_KEY << 16 : 0) |
-                        (in->v6 ? ETH_P_IPV6 : ETH_P_IP));
-  if (slot->family == 4) {
-    struct iphdr* ip = (struct iphdr*)header;
-    ip->version = 4;
-    ip->ihl = 5;
-    ip->tos = tos;
-    ip->tot_len = bpf_htons(inner_len + sizeof(*ip) + gre_len);
-    ip->id = bpf_htons(id);
-    if (slot->df == kFpDfOn || (slot->df == kFpDfInherit && in->dont_fragment))
-      ip->frag_off = bpf_htons(DONT_FRAGMENT);
-    ip->ttl = ttl;
-    ip->protocol = protocol;
-    ip->saddr = slot->local[0];
-    ip->daddr = slot->remote[0];
-    ip->check = ip_checksum((__u16*)ip);
-    header[5] = gre;
+// UDP without a checksum, for `len` bytes with its header. The source port is
+// that of encap::Encapsulator (RFC 8086 3.2.1).
+static __always_inline void build_udp(const struct fp_slot* slot, __u32 len,
+                                      __u32 hash, __u32* header) {
+  __be16 flow = bpf_htons(0xc000 | hash >> 18);
+  struct udphdr* udp = (struct udphdr*)header;
+  udp->source = slot->udp_source_port ? slot->udp_source_port : flow;
+  udp->dest = slot->udp_port;
+  udp->len = bpf_htons(len);
+}
+
+// What outer headers of both versions are made of.
+struct upper {
+  __u8 tos, ttl;
+  __u8 protocol;       // behind the IP header, or behind UDP
+  __u32 gre, gre_len;  // first word of GRE; bytes
+};
+
+static __always_inline __u32 build_v4(const struct fp_slot* slot,
+                                      const struct inner* in,
+                                      const struct upper* up, __u32 inner_len,
+                                      __u32 hash, __u16 id, __u32* header) {
+  struct iphdr* ip = (struct iphdr*)header;
+  __u32 udp_len = slot->udp_port ? sizeof(struct udphdr) : 0;
+  __u32 upper_len = udp_len + up->gre_len + inner_len;
+  ip->version = 4;
+  ip->ihl = 5;
+  ip->tos = up->tos;
+  ip->tot_len = bpf_htons(sizeof(*ip) + upper_len);
+  ip->id = bpf_htons(id);
+  if (slot->df == kFpDfOn || (slot->df == kFpDfInherit && in->dont_fragment))
+    ip->frag_off = bpf_htons(DONT_FRAGMENT);
+  ip->ttl = up->ttl;
+  ip->protocol = udp_len ? kUdp : up->protocol;
+  ip->saddr = slot->local[0];
+  ip->daddr = slot->remote[0];
+  ip->check = ip_checksum((__u16*)ip);
+  if (udp_len) {
+    build_udp(slot, upper_len, hash, header + 5);
+    header[7] = up->gre;
+    header[8] = slot->output_key;
+  } else {
+    header[5] = up->gre;
     header[6] = slot->output_key;
-    return sizeof(*ip) + gre_len;
   }
-  header[0] = bpf_htonl(0x60000000 | tos << 20 | (hash & 0xfffff));
-  header[1] = bpf_htonl((inner_len + gre_len) << 16 | protocol << 8 | ttl);
+  return sizeof(*ip) + udp_len + up->gre_len;
+}
+
+static __always_inline __u32 build_v6(const struct fp_slot* slot,
+                                      const struct upper* up, __u32 inner_len,
+                                      __u32 hash, __u32* header) {
+  header[0] = bpf_htonl(0x60000000 | up->tos << 20 | (hash & 0xfffff));
+  header[1] =
+      bpf_htonl((inner_len + up->gre_len) << 16 | up->protocol << 8 | up->ttl);
 #pragma unroll
   for (int i = 0; i < 4; i++) {
     header[2 + i] = slot->local[i];
     header[6 + i] = slot->remote[i];
   }
-  header[10] = gre;
+  header[10] = up->gre;
   header[11] = slot->output_key;
-  return sizeof(struct ipv6hdr) + gre_len;
+  return sizeof(struct ipv6hdr) + up->gre_len;
+}
+
+// The outer header: IP at header[0], UDP (over IPv4) and GRE behind it. Returns
+// its length.
+static __always_inline __u32 build(const struct fp_slot* slot,
+                                   const struct inner* in, __u32 inner_len,
+                                   __u32 hash, __u16 id, __u32* header) {
+  struct upper up = {};
+  up.tos = (in->tos & slot->tos_copied) | slot->tos_fixed;
+  up.ttl = (in->ttl & slot->ttl_copied) | slot->ttl_fixed;
+  up.protocol = slot->is_gre ? kGre : in->v6 ? kIpv6 : kIpip;
+  up.gre = bpf_htonl((slot->has_output_key ? GRE_KEY << 16 : 0) |
+                     (in->v6 ? ETH_P_IPV6 : ETH_P_IP));
+  up.gre_len = slot->is_gre ? (slot->has_output_key ? 8 : 4) : 0;
+  return slot->family == 4
+             ? build_v4(slot, in, &up, inner_len, hash, id, header)
+             : build_v6(slot, &up, inner_len, hash, header);
 }
 
 // Makes room for `len` bytes in front of the packet. 0: the packet is as it
@@ -167,7 +206,10 @@ static __always_inline int make_room(struct __sk_buff* skb,
   __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
   flags |= slot->family == 4 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4
                              : BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
-  if (slot->is_gre) flags |= BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
+  if (slot->udp_port)
+    flags |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
+  else if (slot->is_gre)
+    flags |= BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
   long result = bpf_skb_adjust_room(skb, len, BPF_ADJ_ROOM_MAC, flags);
   // The kernel remembers that a packet came out of another tunnel, and then
   // refuses to note a second outer header. A single packet needs none noted.
@@ -182,6 +224,8 @@ static __always_inline long store(struct __sk_buff* skb, const __u32* header,
   if (len == 20) return bpf_skb_store_bytes(skb, 0, header, 20, 0);
   if (len == 24) return bpf_skb_store_bytes(skb, 0, header, 24, 0);
   if (len == 28) return bpf_skb_store_bytes(skb, 0, header, 28, 0);
+  if (len == 32) return bpf_skb_store_bytes(skb, 0, header, 32, 0);
+  if (len == 36) return bpf_skb_store_bytes(skb, 0, header, 36, 0);
   if (len == 40) return bpf_skb_store_bytes(skb, 0, header, 40, 0);
   if (len == 44) return bpf_skb_store_bytes(skb, 0, header, 44, 0);
   return bpf_skb_store_bytes(skb, 0, header, 48, 0);

@@ -25,8 +25,10 @@ namespace tunnel {
 class FakeFastPath : public FastPath {
  public:
   // A line for each call, in order: "open 100", "prepare 1 via 1 mtu 1500",
-  // "out 100 1" (record 1), "out 100 -", "in 192.0.2.2 7 1" (remote, key),
-  // "forget 192.0.2.2 -", "wait", "close 100", "drop 1" (record).
+  // "out 100 1" (record 1), "out 100 -", "in 192.0.2.2 7 1" (remote, key; in
+  // UDP with the port, 192.0.2.2:4754),
+  // "forget 192.0.2.2 -", "wait", "close 100", "drop 1" (record), "use port
+  // 4754", "leave port 4754".
   std::vector<std::string> TakeCalls() {
     const MutexLock lock(mu_);
     return std::exchange(calls_, {});
@@ -65,7 +67,12 @@ class FakeFastPath : public FastPath {
   void ForgetInput(const FastInputKey& key) override {
     Note(absl::StrCat("forget ", Text(key)));
   }
-  void SetUdpPort(uint16_t, bool) override {}
+  void UseUdpPort(uint16_t port) override {
+    Note(absl::StrCat("use port ", port));
+  }
+  void LeaveUdpPort(uint16_t port) override {
+    Note(absl::StrCat("leave port ", port));
+  }
   void Wait() override { Note("wait"); }
 
  private:
@@ -114,8 +121,10 @@ class FakeFastPath : public FastPath {
     return absl::StrCat(static_cast<const Entry*>(entry)->number);
   }
   static std::string Text(const FastInputKey& key) {
-    return absl::StrCat(key.addresses.remote.ToString(), " ",
-                        key.key.has_value() ? absl::StrCat(*key.key) : "-");
+    return absl::StrCat(
+        key.addresses.remote.ToString(),
+        key.udp_port != 0 ? absl::StrCat(":", key.udp_port) : "", " ",
+        key.key.has_value() ? absl::StrCat(*key.key) : "-");
   }
   absl::StatusOr<std::unique_ptr<FastEntry>> Prepare(const FastRecord& record) {
     {

@@ -35,6 +35,12 @@ Bytes OuterOf(const EncapConfig& config, const Bytes& inner) {
   return packet.bytes();
 }
 
+EncapConfig InUdp(EncapConfig config) {
+  config.transport = encap::OuterTransport::kUdp;
+  config.udp_zero_checksum = true;
+  return config;
+}
+
 class FastInputTest : public FastPathTest {
  protected:
   // What the user path gives for the same packet; empty: dropped.
@@ -42,7 +48,8 @@ class FastInputTest : public FastPathTest {
     OwnedPacket packet(outer);
     encap::OuterInfo info;
     encap::InputState state;
-    if (encap::ParseOuter(packet->bytes(), true, info) !=
+    const encap::ParseOptions options{.any_udp_port = true};
+    if (encap::ParseOuter(packet->bytes(), options, info) !=
             encap::DropReason::kNone ||
         encap::Decapsulator(config).Decapsulate(*packet, info, state) !=
             encap::DropReason::kNone) {
@@ -63,41 +70,110 @@ class FastInputTest : public FastPathTest {
   }
 };
 
+// Each header that the programs know.
+std::vector<EncapConfig> Configs() {
+  std::vector<EncapConfig> all;
+  for (const IpFamily outer : kFamilies) {
+    all.push_back(Config(Mode::kGif, outer));
+    all.push_back(Config(Mode::kGre, outer));
+    all.push_back(Config(Mode::kGre, outer));
+    all.back().input_key = all.back().output_key = 0x01020304;
+  }
+  for (const EncapConfig& in_ip : std::vector(all)) {
+    if (!in_ip.remote.is_v6()) all.push_back(InUdp(in_ip));
+  }
+  return all;
+}
+
 TEST_F(FastInputTest, GivesWhatTheDecapsulatorLeaves) {
   path_ = std::make_unique<LinuxFastPath>();
-  for (const IpFamily outer : kFamilies) {
-    for (const Mode mode : {Mode::kGif, Mode::kGre}) {
-      for (const std::optional<uint32_t> key :
-           {std::optional<uint32_t>(), std::optional<uint32_t>(0x01020304)}) {
-        if (key.has_value() && mode != Mode::kGre) continue;
-        EncapConfig config = Config(mode, outer);
-        config.input_key = config.output_key = key;
-        auto opened = path_->Open(tun_);
-        ASSERT_TRUE(opened.ok()) << opened.status();
-        tunnel_ = *std::move(opened);
-        const auto entry = Enter(config);
-        uint64_t carried = 0;
-        for (const IpFamily inner : kFamilies) {
-          for (uint8_t ecn = 0; ecn < 16; ++ecn) {
-            Bytes packet = OuterOf(
-                config,
-                Inner(inner, {.tos = static_cast<uint8_t>(0x28 | ecn % 4)}));
-            encap::testing::SetOuterEcn(packet, ecn / 4);
-            const Bytes want = Reference(config, packet);
-            SendOuter(packet);
-            if (want.empty()) continue;  // illegal: the user path drops it
-            ++carried;
-            EXPECT_EQ(ReceiveInner(), want) << encap::testing::ToHex(packet);
-          }
-        }
-        EXPECT_EQ(Received(), carried);
-        EXPECT_EQ(carried, 30U);
-        Leave(config);
-        tunnel_.reset();
-        path_->Wait();
+  for (const EncapConfig& config : Configs()) {
+    auto opened = path_->Open(tun_);
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    tunnel_ = *std::move(opened);
+    path_->UseUdpPort(encap::UdpPort(config));
+    const auto entry = Enter(config);
+    uint64_t carried = 0;
+    for (const IpFamily inner : kFamilies) {
+      for (uint8_t ecn = 0; ecn < 16; ++ecn) {
+        Bytes packet = OuterOf(
+            config,
+            Inner(inner, {.tos = static_cast<uint8_t>(0x28 | ecn % 4)}));
+        encap::testing::SetOuterEcn(packet, ecn / 4);
+        const Bytes want = Reference(config, packet);
+        SendOuter(packet);
+        if (want.empty()) continue;  // illegal: the user path drops it
+        ++carried;
+        EXPECT_EQ(ReceiveInner(), want) << encap::testing::ToHex(packet);
       }
     }
+    EXPECT_EQ(Received(), carried);
+    EXPECT_EQ(carried, 30U);
+    Leave(config);
+    path_->LeaveUdpPort(encap::UdpPort(config));
+    tunnel_.reset();
+    path_->Wait();
   }
+}
+
+TEST_F(FastInputTest, LeavesUdpThatIsNotAsUsualToTheUserPath) {
+  Use(Attachment::Via::kBest);
+  const EncapConfig config = InUdp(Config(Mode::kGre, IpFamily::kV4));
+  path_->UseUdpPort(4754);
+  path_->UseUdpPort(4755);
+  const auto entry = Enter(config);
+  const Bytes good = OuterOf(config, InnerV4());
+  std::vector<Bytes> unusual;
+  const auto changed = [&](size_t at, uint8_t value) {
+    Bytes packet = good;
+    packet.at(at) = value;
+    unusual.push_back(packet);
+  };
+  changed(23, 4755 & 0xff);   // the port of another tunnel
+  changed(23, 4753 & 0xff);   // of no tunnel
+  changed(25, good[25] - 1);  // shorter than IP says
+  changed(25, good[25] + 1);  // longer
+  changed(26, 1);             // a checksum, wrong
+  changed(28, 0x45);          // an IP packet
+  changed(28, 0x80);          // GRE checksum
+  changed(29, 0x01);          // GRE version 1
+  EncapConfig summed = config;
+  summed.udp_zero_checksum = false;
+  unusual.push_back(OuterOf(summed, InnerV4()));  // and a right one
+  EncapConfig direct = config;
+  direct.mode = Mode::kGif;
+  direct.udp_port = 4754;
+  unusual.push_back(OuterOf(direct, InnerV4()));
+  EncapConfig keyed = config;
+  keyed.input_key = keyed.output_key = 1;
+  unusual.push_back(OuterOf(keyed, InnerV4()));
+  EncapConfig in_ip = config;
+  in_ip.transport = encap::OuterTransport::kIp;
+  unusual.push_back(OuterOf(in_ip, InnerV4()));
+  ExpectPassed(unusual, good, InnerV4());
+  Leave(config);
+}
+
+TEST_F(FastInputTest, APortIsLookedAtUntilItsLastUse) {
+  Use(Attachment::Via::kBest);
+  const EncapConfig config = InUdp(Config(Mode::kGif, IpFamily::kV4));
+  const auto entry = Enter(config);
+  const auto send = [&] { SendOuter(OuterOf(config, InnerV4())); };
+  send();
+  path_->UseUdpPort(5555);
+  path_->UseUdpPort(5555);
+  send();
+  EXPECT_EQ(ReceiveInner(), InnerV4());
+  path_->LeaveUdpPort(5555);
+  send();
+  EXPECT_EQ(ReceiveInner(), InnerV4());
+  path_->LeaveUdpPort(5555);
+  send();
+  path_->UseUdpPort(5555);
+  SendOuter(OuterOf(config, InnerV6()));
+  EXPECT_EQ(ReceiveInner(), InnerV6());
+  EXPECT_EQ(Received(), 3U);
+  Leave(config);
 }
 
 TEST_F(FastInputTest, LeavesToTheUserPathWhatIsNotAsUsual) {

@@ -51,6 +51,17 @@ std::vector<EncapConfig> Configs() {
       all.push_back(changed);
     }
   }
+  for (const EncapConfig& in_ip : std::vector(all)) {
+    if (in_ip.remote.is_v6()) continue;
+    EncapConfig changed = in_ip;
+    changed.transport = encap::OuterTransport::kUdp;
+    changed.udp_zero_checksum = true;
+    all.push_back(changed);
+    if (in_ip.output_key != 0U) continue;
+    changed.udp_port = 6000;
+    changed.udp_source_port = 7777;
+    all.push_back(changed);
+  }
   return all;
 }
 
@@ -138,7 +149,7 @@ TEST_F(FastOutputTest, LeavesToTheUserPathWhatIsNotAsUsual) {
   Use(Attachment::Via::kBest);
   const EncapConfig config = Config(Mode::kGre, IpFamily::kV4);
   const auto entry = Enter(config);
-  path_->SetUdpPort(4754, true);
+  path_->UseUdpPort(4754);
   std::vector<Bytes> unusual;
   for (const IpFamily family : kFamilies) {
     unusual.push_back(Inner(family, {.ttl = 0}));

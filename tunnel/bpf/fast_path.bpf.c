@@ -1,5 +1,6 @@
 // The fast path below the TUN devices: GRE without options or with a key, and
-// IP in IP, over IPv4 and IPv6. tunneld_encap stands at the egress of a
+// IP in IP, over IPv4 and IPv6, and both in UDP without a checksum over IPv4.
+// tunneld_encap stands at the egress of a
 // tunnel's device, tunneld_decap at the ingress of an underlay device.
 //
 // Whatever is not as usual goes on (TC_ACT_UNSPEC): to other programs and

@@ -41,6 +41,7 @@ struct FastInputKey {
   std::optional<uint32_t> key;
   uint32_t ifindex = 0;
   uint8_t protocol = 0;
+  uint16_t udp_port = 0;  // with protocol 17
 };
 
 // Sums over the CPUs. Packets and bytes are inner ones.
@@ -106,8 +107,10 @@ class FastPath {
   virtual void SetInput(const FastInputKey& key, const FastEntry* entry) = 0;
   // Nobody has this key any more.
   virtual void ForgetInput(const FastInputKey& key) = 0;
-  // Packets to this port may be those of a tunnel in UDP.
-  virtual void SetUdpPort(uint16_t port, bool used) = 0;
+  // Packets to this port may be those of a tunnel in UDP, until each use has
+  // been left.
+  virtual void UseUdpPort(uint16_t port) = 0;
+  virtual void LeaveUdpPort(uint16_t port) = 0;
   // When it returns, no program uses what SetOutput() and SetInput() replaced
   // before the call. Returns at once where they have replaced nothing.
   virtual void Wait() = 0;
@@ -120,7 +123,8 @@ class NoFastPath : public FastPath {
   absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex) override;
   void SetInput(const FastInputKey&, const FastEntry*) override {}
   void ForgetInput(const FastInputKey&) override {}
-  void SetUdpPort(uint16_t, bool) override {}
+  void UseUdpPort(uint16_t) override {}
+  void LeaveUdpPort(uint16_t) override {}
   void Wait() override {}
 };
 

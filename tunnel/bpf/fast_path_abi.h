@@ -19,13 +19,15 @@ enum {
 // device that the tunnel is bound to, 0 for any.
 struct fp_input_key {
   __u8 family;    // 4 or 6
-  __u8 protocol;  // 4, 41 or 47
+  __u8 protocol;  // 4, 41 or 47; 17 in UDP, whatever it carries
   __u8 has_key;   // GRE key present
   __u8 zero;
   __u32 ifindex;
   __u32 key;
   __u32 remote[4];  // outer source; IPv4 in the first word
   __u32 local[4];   // outer destination
+  __u16 udp_port;   // destination port; 0: not in UDP
+  __u16 zero_too;
 };
 
 enum { kFpCarriesV4 = 1, kFpCarriesV6 = 2 };
@@ -49,7 +51,9 @@ struct fp_slot {
   __u8 tos_copied, tos_fixed;  // outer = (inner & copied) | fixed
   __u8 ttl_copied, ttl_fixed;
   __u8 has_output_key, has_input_key;
-  __u8 zero[2];
+  __u16 udp_port;         // that is sent to and received on; 0: not in UDP
+  __u16 udp_source_port;  // of what is sent in UDP; 0: that of the flow
+  __u16 zero;
   __u32 output_key, input_key;
   __u32 remote[4], local[4];
 };
@@ -75,6 +79,7 @@ struct fp_turn {
   __u64 word;
   __u64 done;  // of the packets counted in `word`, those the user path is done
                // with
+  __u64 held_ns;  // CLOCK_MONOTONIC_COARSE; when is_held_back() last was so
 };
 
 // Index in the map of turns.

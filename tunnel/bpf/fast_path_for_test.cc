@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "encap/outer_parse.h"
+#include "encap/wire/udp.h"
 
 namespace tunnel {
 namespace {
@@ -138,6 +139,12 @@ void FastPathTest::Leave(const encap::EncapConfig& config) {
 void FastPathTest::SetInputs(const encap::EncapConfig& config,
                              const FastEntry* entry) {
   FastInputKey key{{config.local, config.remote}, config.input_key, 0, 0};
+  if (config.transport == encap::OuterTransport::kUdp) {
+    key.protocol = encap::kProtoUdp;
+    key.udp_port = encap::UdpPort(config);
+    path_->SetInput(key, entry);
+    return;
+  }
   for (const uint8_t protocol :
        {encap::kProtoGre, encap::kProtoIpip, encap::kProtoIpv6}) {
     if (encap::IsGre(config.mode) != (protocol == encap::kProtoGre)) continue;

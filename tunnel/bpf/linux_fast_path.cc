@@ -179,6 +179,7 @@ absl::Status LinuxFastPath::Usable() {
     std::memcpy(&key, bytes.data(), sizeof(key));
     object_->SetInput(key, input.slot);
   }
+  for (const auto& [port, uses] : udp_ports_) TellUdpPort(port, true);
   if (const int left = SweepFilters(); left != 0) {
     LogInfo("filters of a daemon before have been removed",
             {{"filters", absl::StrCat(left)}});
@@ -273,7 +274,18 @@ void LinuxFastPath::RemoveInput(const fp_input_key& key) {
   if (object_ != nullptr) object_->RemoveInput(key);
 }
 
-void LinuxFastPath::SetUdpPort(uint16_t port, bool used) {
+void LinuxFastPath::UseUdpPort(uint16_t port) {
+  if (udp_ports_[port]++ == 0) TellUdpPort(port, true);
+}
+
+void LinuxFastPath::LeaveUdpPort(uint16_t port) {
+  const auto it = udp_ports_.find(port);
+  if (it == udp_ports_.end() || --it->second != 0) return;
+  udp_ports_.erase(it);
+  TellUdpPort(port, false);
+}
+
+void LinuxFastPath::TellUdpPort(uint16_t port, bool used) {
   if (object_ == nullptr) return;
   LogIfRefused(object_->SetUdpPort(port, used),
                "a port of a tunnel in UDP is not known to the fast path");

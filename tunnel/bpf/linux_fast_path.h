@@ -42,7 +42,8 @@ class LinuxFastPath : public FastPath {
   absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex) override;
   void SetInput(const FastInputKey& key, const FastEntry* entry) override;
   void ForgetInput(const FastInputKey& key) override;
-  void SetUdpPort(uint16_t port, bool used) override;
+  void UseUdpPort(uint16_t port) override;
+  void LeaveUdpPort(uint16_t port) override;
   void Wait() override;
 
  private:
@@ -74,6 +75,7 @@ class LinuxFastPath : public FastPath {
   using InputBytes = std::array<uint8_t, sizeof(fp_input_key)>;
   static InputBytes BytesOf(const fp_input_key& key);
   void RemoveInput(const fp_input_key& key);
+  void TellUdpPort(uint16_t port, bool used);
   void WaitForPrograms();
   // After a wait, if there is none without one.
   std::optional<uint32_t> Take(Numbers& numbers);
@@ -89,6 +91,7 @@ class LinuxFastPath : public FastPath {
   std::optional<absl::Status> usable_;  // once it has been tried
   std::map<uint32_t, std::weak_ptr<Attachment>> underlays_;  // by ifindex
   std::map<InputBytes, Input> inputs_;
+  std::map<uint16_t, uint32_t> udp_ports_;  // number of uses
   Numbers slots_{kFpMaxSlots}, tunnels_{kFpMaxTunnels};
   bool replaced_ = false;  // something, since the last wait
 };

@@ -10,6 +10,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
+#include <linux/udp.h>
 
 #include "tunnel/bpf/fast_path_abi.h"
 
@@ -79,6 +80,12 @@ struct {
   __type(key, __u32);
   __array(values, struct fp_grace_inner);
 } fp_grace SEC(".maps") = {.values = {&fp_grace_inner}};
+
+static __always_inline int is_tunnel_port(__be16 port) {
+  __u32 host = bpf_ntohs(port), word = host / 64;
+  __u64* bits = bpf_map_lookup_elem(&fp_udp_ports, &word);
+  return bits && (*bits >> (host % 64) & 1);
+}
 
 // The header checksum; 0 for a header that has a right one.
 static __always_inline __u16 ip_checksum(const __u16* words) {

@@ -21,7 +21,7 @@
 #include "tunnel/endpoint/endpoint_key.h"
 #include "tunnel/endpoint/path_state.h"
 #include "tunnel/path/worker_pool.h"
-#include "tunnel/underlay/udp_port_lease.h"
+#include "tunnel/rewire/udp_port_lease.h"
 
 namespace tunnel {
 
