@@ -72,6 +72,7 @@ v1::TunnelStats CountersToProto(const std::string& name,
   out.set_receive_bytes(counters.receive_bytes);
   out.set_transmit_packets(counters.transmit_packets);
   out.set_transmit_bytes(counters.transmit_bytes);
+  out.set_transmit_passed(counters.transmit_passed);
   WriteDrops(counters.receive_drops, *out.mutable_receive_drops());
   WriteDrops(counters.transmit_drops, *out.mutable_transmit_drops());
   if (counters.last_receive) {

@@ -162,6 +162,10 @@ void AddTraffic(const StatsSnapshot& stats, Families& out) {
   AddTunnelCounter(stats, "tunnel_transmit_bytes_total",
                    "Bytes of the inner packets transmitted.",
                    &TunnelCounters::transmit_bytes, out);
+  AddTunnelCounter(stats, "tunnel_transmit_passed_packets_total",
+                   "Packets that the kernel's fast path has left to the "
+                   "workers, which count them as transmitted or dropped.",
+                   &TunnelCounters::transmit_passed, out);
   MetricFamily& drops = out.Add(
       "tunnel_dropped_packets_total", MetricType::Counter,
       "Packets dropped, by reason; the sum over the reasons is every drop. "

@@ -259,6 +259,7 @@ TEST_F(ManagerFastTest, CountersAreSummedAndOutliveTheDevice) {
                      .receive_bytes = 500,
                      .send_errors = 1,
                      .inner_write_errors = 2,
+                     .transmit_passed = 7,
                      .last_receive_ns = 1});
   const auto drops = [](const DropCounts& counts, encap::DropReason reason) {
     return counts[static_cast<size_t>(reason)];
@@ -267,6 +268,7 @@ TEST_F(ManagerFastTest, CountersAreSummedAndOutliveTheDevice) {
     const TunnelCounters now = Counters();
     EXPECT_EQ(now.transmit_packets, 3u);
     EXPECT_EQ(now.transmit_bytes, 300u);
+    EXPECT_EQ(now.transmit_passed, 7u);
     EXPECT_EQ(now.receive_packets, 5u);
     EXPECT_EQ(now.receive_bytes, 500u);
     EXPECT_EQ(drops(now.transmit_drops, encap::DropReason::kSendError), 1u);

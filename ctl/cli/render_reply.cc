@@ -123,6 +123,7 @@ void WriteTunnelStats(const tunnel::v1::TunnelStats& stats, JsonWriter* json) {
   json->Key("receive_bytes").Number(stats.receive_bytes());
   json->Key("transmit_packets").Number(stats.transmit_packets());
   json->Key("transmit_bytes").Number(stats.transmit_bytes());
+  json->Key("transmit_passed").Number(stats.transmit_passed());
   Drops drops = Sorted(stats.receive_drops());
   json->Key("receive_drops");
   WriteDrops(drops, json);
@@ -144,6 +145,17 @@ std::string DropLines(absl::string_view name, absl::string_view direction,
     if (count == 0) continue;
     absl::StrAppend(&text, name, " ", direction, " drop ", reason, " ", count,
                     "\n");
+  }
+  return text;
+}
+
+// What the kernel's fast path has left to the workers.
+std::string PassedLines(const tunnel::v1::GetStatsResponse& stats) {
+  std::string text;
+  for (const tunnel::v1::TunnelStats& tunnel : stats.tunnels()) {
+    if (tunnel.transmit_passed() == 0) continue;
+    absl::StrAppend(&text, tunnel.name(), " tx passed by bpf ",
+                    tunnel.transmit_passed(), "\n");
   }
   return text;
 }
@@ -254,7 +266,7 @@ std::string StatsText(const tunnel::v1::GetStatsResponse& stats, bool details) {
   }
   absl::StrAppend(&text, drops);
   if (!details) return text;
-  absl::StrAppend(&text,
+  absl::StrAppend(&text, PassedLines(stats),
                   DropLines("(no tunnel)", "rx", stats.unmatched_drops()),
                   WorkersText(stats), HandoffsText(stats));
   return text;

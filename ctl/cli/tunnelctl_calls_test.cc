@@ -200,7 +200,7 @@ TEST_F(CallsTest, StatsAddsUpTheDropsOfBothDirections) {
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.out,
             "[{\"name\":\"gre0\",\"receive_packets\":5,\"receive_bytes\":0,"
-            "\"transmit_packets\":0,\"transmit_bytes\":0,"
+            "\"transmit_packets\":0,\"transmit_bytes\":0,\"transmit_passed\":0,"
             "\"receive_drops\":{\"key_mismatch\":1,\"queue_full\":2},"
             "\"transmit_drops\":{\"queue_full\":3},"
             "\"drops\":{\"key_mismatch\":1,\"queue_full\":5}}]\n");

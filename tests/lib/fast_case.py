@@ -32,6 +32,10 @@ class FastCase(ClientCase):
     def workers(self):
         return workers(self.clients)
 
+    def passed(self, name):
+        """Packets that the kernel of host a has left to the workers."""
+        return self.a.daemon.json("stats", name)[0]["transmit_passed"]
+
     def flow(self, number, rate=RATE):
         """Numbered datagrams from a to b through a tunnel, and their sink."""
         target = lab.inner(number, "4", 2)

@@ -86,8 +86,15 @@ class FastPath(FastCase):
         self.pair.create("t", 1, "gre", options="datapath bpf mtu 1600 df on",
                          carries="4")
         self.assertEqual(self.ping(1, size=1400), 3)
+        before = self.passed("t")
         self.assertEqual(self.ping(1, size=1500, df="do", wait=0.5), 0)
-        self.assertEqual(self.a.daemon.stats("t")["drops"].keys(), {"too_big"})
+        drops = self.a.daemon.stats("t")["drops"]
+        self.assertEqual(drops.keys(), {"too_big"})
+        self.assertEqual(self.passed("t") - before, drops["too_big"])
+        self.assertIn("tunnel_transmit_passed_packets_total{tunnel=\"t\"} %d\n" %
+                      self.passed("t"), self.a.daemon.ctl("metrics").out)
+        self.assertIn("t tx passed by bpf %d\n" % self.passed("t"),
+                      self.a.daemon.ctl("stats -d").out)
 
     def test_from_tunnel_to_tunnel(self):
         """Host b forwards between two tunnels, both on the fast path."""

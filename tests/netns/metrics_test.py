@@ -26,6 +26,7 @@ FAMILIES = {
     "tunnel_receive_bytes": "counter",
     "tunnel_transmit_packets": "counter",
     "tunnel_transmit_bytes": "counter",
+    "tunnel_transmit_passed_packets": "counter",
     "tunnel_dropped_packets": "counter",
     "tunnel_last_receive_timestamp_seconds": "gauge",
     "tunnel_mtu_bytes": "gauge",

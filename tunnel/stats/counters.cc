@@ -53,6 +53,7 @@ void AddTo(const TunnelCounters& from, TunnelCounters& sum) {
   sum.receive_bytes += from.receive_bytes;
   sum.transmit_packets += from.transmit_packets;
   sum.transmit_bytes += from.transmit_bytes;
+  sum.transmit_passed += from.transmit_passed;
   AddCounts(from.receive_drops, sum.receive_drops);
   AddCounts(from.transmit_drops, sum.transmit_drops);
   if (from.last_receive) TakeLater(*from.last_receive, sum);

@@ -30,6 +30,7 @@ void AddTo(const FastCounters& from, TunnelCounters& sum) {
   sum.receive_bytes += from.receive_bytes;
   sum.transmit_packets += from.transmit_packets;
   sum.transmit_bytes += from.transmit_bytes;
+  sum.transmit_passed += from.transmit_passed;
   Drops(sum.transmit_drops, DropReason::kSendError) += from.send_errors;
   Drops(sum.receive_drops, DropReason::kInnerWriteError) +=
       from.inner_write_errors;

@@ -9,8 +9,8 @@
 
 namespace tunnel {
 
-// Adds packets, bytes and drops (send_error, inner_write_error) to `sum`;
-// last_receive becomes the later one.
+// Adds packets, bytes, what was passed, and drops (send_error,
+// inner_write_error) to `sum`; last_receive becomes the later one.
 void AddTo(const FastCounters& from, TunnelCounters& sum);
 
 // Adds each counter; last_receive_ns becomes the later one.

@@ -24,6 +24,8 @@ using BatchHistogram = std::array<uint64_t, 8>;
 struct TunnelCounters {
   uint64_t receive_packets = 0, receive_bytes = 0;    // inner
   uint64_t transmit_packets = 0, transmit_bytes = 0;  // inner
+  // Left to the workers by the kernel's fast path, while it was in use.
+  uint64_t transmit_passed = 0;
   DropCounts receive_drops{}, transmit_drops{};
   std::optional<absl::Time> last_receive;
 };
