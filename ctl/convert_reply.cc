@@ -114,6 +114,8 @@ v1::WorkerStats WorkerToProto(const WorkerCounters& worker) {
   }
   out.set_socket_drops(worker.socket_drops);
   out.set_busy_seconds(worker.busy_seconds);
+  for (size_t i = 0; i < worker.syscalls.size(); ++i)
+    (*out.mutable_syscalls())[kSyscallNames[i]] = worker.syscalls[i];
   if (worker.handoff.capacity != 0)
     *out.mutable_handoff() = HandoffToProto(worker.handoff);
   return out;

@@ -268,9 +268,24 @@ void AddHandoffs(const StatsSnapshot& stats, Families& out) {
   }
 }
 
+void AddSyscalls(const StatsSnapshot& stats, Families& out) {
+  MetricFamily& family =
+      out.Add("tunnel_worker_syscalls_total", MetricType::Counter,
+              "System calls of the worker, by what they are for.");
+  for (const WorkerCounters& worker : stats.workers) {
+    for (size_t i = 0; i < worker.syscalls.size(); ++i) {
+      AddValue(
+          family,
+          {{"worker", absl::StrCat(worker.worker)}, {"kind", kSyscallNames[i]}},
+          static_cast<double>(worker.syscalls[i]));
+    }
+  }
+}
+
 void AddWorkers(const StatsSnapshot& stats, Families& out) {
   AddBatches(stats, out);
   AddHandoffs(stats, out);
+  AddSyscalls(stats, out);
   MetricFamily& busy = out.Add("tunnel_worker_busy_seconds_total",
                                MetricType::Counter, "CPU time of the worker.");
   for (const WorkerCounters& worker : stats.workers) {

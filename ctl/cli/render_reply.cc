@@ -15,22 +15,23 @@
 namespace tunnel::ctl::cli {
 namespace {
 
-using DropMap = google::protobuf::Map<std::string, uint64_t>;
-using Drops = std::map<std::string, uint64_t>;  // in the order of names
+// Of drops by reason, of system calls by kind.
+using CountMap = google::protobuf::Map<std::string, uint64_t>;
+using Counts = std::map<std::string, uint64_t>;  // in the order of names
 
-void AddDrops(const DropMap& from, Drops* to) {
-  for (const auto& [reason, count] : from) (*to)[reason] += count;
+void AddCounts(const CountMap& from, Counts* to) {
+  for (const auto& [what, count] : from) (*to)[what] += count;
 }
 
-Drops Sorted(const DropMap& from) {
-  Drops drops;
-  AddDrops(from, &drops);
-  return drops;
+Counts Sorted(const CountMap& from) {
+  Counts counts;
+  AddCounts(from, &counts);
+  return counts;
 }
 
-uint64_t Total(const DropMap& drops) {
+uint64_t Total(const CountMap& counts) {
   uint64_t total = 0;
-  for (const auto& [reason, count] : drops) total += count;
+  for (const auto& [what, count] : counts) total += count;
   return total;
 }
 
@@ -72,9 +73,9 @@ std::string WhatChanged(Verb verb, const tunnel::v1::TunnelChange& change) {
   }
 }
 
-void WriteDrops(const Drops& drops, JsonWriter* json) {
+void WriteCounts(const Counts& counts, JsonWriter* json) {
   json->BeginObject();
-  for (const auto& [reason, count] : drops) json->Key(reason).Number(count);
+  for (const auto& [what, count] : counts) json->Key(what).Number(count);
   json->EndObject();
 }
 
@@ -97,6 +98,8 @@ void WriteWorkerStats(const v1::WorkerStats& worker, JsonWriter* json) {
   histogram("transmit_batch_histogram", worker.transmit_batch_histogram());
   json->Key("socket_drops").Number(worker.socket_drops());
   json->Key("busy_seconds").Decimal(worker.busy_seconds());
+  json->Key("syscalls");
+  WriteCounts(Sorted(worker.syscalls()), json);
   if (worker.has_handoff()) {
     const v1::HandoffStats& handoff = worker.handoff();
     json->Key("handoff").BeginObject();
@@ -124,14 +127,14 @@ void WriteTunnelStats(const tunnel::v1::TunnelStats& stats, JsonWriter* json) {
   json->Key("transmit_packets").Number(stats.transmit_packets());
   json->Key("transmit_bytes").Number(stats.transmit_bytes());
   json->Key("transmit_passed").Number(stats.transmit_passed());
-  Drops drops = Sorted(stats.receive_drops());
+  Counts drops = Sorted(stats.receive_drops());
   json->Key("receive_drops");
-  WriteDrops(drops, json);
+  WriteCounts(drops, json);
   json->Key("transmit_drops");
-  WriteDrops(Sorted(stats.transmit_drops()), json);
-  AddDrops(stats.transmit_drops(), &drops);
+  WriteCounts(Sorted(stats.transmit_drops()), json);
+  AddCounts(stats.transmit_drops(), &drops);
   json->Key("drops");
-  WriteDrops(drops, json);
+  WriteCounts(drops, json);
   if (stats.has_last_receive_time()) {
     json->Key("last_receive_time").Message(stats.last_receive_time());
   }
@@ -139,7 +142,7 @@ void WriteTunnelStats(const tunnel::v1::TunnelStats& stats, JsonWriter* json) {
 }
 
 std::string DropLines(absl::string_view name, absl::string_view direction,
-                      const DropMap& drops) {
+                      const CountMap& drops) {
   std::string text;
   for (const auto& [reason, count] : Sorted(drops)) {
     if (count == 0) continue;
@@ -190,16 +193,19 @@ std::string HandoffsText(const tunnel::v1::GetStatsResponse& stats) {
 std::string WorkersText(const tunnel::v1::GetStatsResponse& stats) {
   if (stats.workers().empty()) return "";
   Table table({"WORKER", "CPU", "WAKEUPS", "RX-BATCHES", "RX-PACKETS",
-               "TX-BATCHES", "TX-PACKETS", "SOCKET-DROPS"});
+               "TX-BATCHES", "TX-PACKETS", "SOCKET-DROPS", "SYSCALLS",
+               "PACKETS/CALL"});
   table.AlignRight(1);
   for (const tunnel::v1::WorkerStats& worker : stats.workers()) {
-    table.AddRow({absl::StrCat(worker.worker()), absl::StrCat(worker.cpu()),
-                  absl::StrCat(worker.wakeups()),
-                  absl::StrCat(worker.receive_batches()),
-                  absl::StrCat(worker.receive_packets()),
-                  absl::StrCat(worker.transmit_batches()),
-                  absl::StrCat(worker.transmit_packets()),
-                  absl::StrCat(worker.socket_drops())});
+    const uint64_t calls = Total(worker.syscalls());
+    table.AddRow(
+        {absl::StrCat(worker.worker()), absl::StrCat(worker.cpu()),
+         absl::StrCat(worker.wakeups()), absl::StrCat(worker.receive_batches()),
+         absl::StrCat(worker.receive_packets()),
+         absl::StrCat(worker.transmit_batches()),
+         absl::StrCat(worker.transmit_packets()),
+         absl::StrCat(worker.socket_drops()), absl::StrCat(calls),
+         Ratio(worker.receive_packets() + worker.transmit_packets(), calls)});
   }
   return table.Text();
 }
@@ -283,7 +289,7 @@ std::string StatsJson(const tunnel::v1::GetStatsResponse& stats, bool details,
   json.EndArray();
   if (details) {
     json.Key("unmatched_drops");
-    WriteDrops(Sorted(stats.unmatched_drops()), &json);
+    WriteCounts(Sorted(stats.unmatched_drops()), &json);
     json.Key("workers").BeginArray();
     for (const auto& worker : stats.workers()) WriteWorkerStats(worker, &json);
     json.EndArray();

@@ -70,7 +70,7 @@ std::string TunnelsTable(const TopView& view, size_t rows) {
 std::string WorkersTable(const TopView& view) {
   if (view.workers.empty()) return "";
   Table table({"WORKER", "CPU", "BUSY", "RX-PACKETS/S", "RX-BATCH",
-               "TX-PACKETS/S", "TX-BATCH", "SOCKET-DROPS/S"});
+               "TX-PACKETS/S", "TX-BATCH", "PACKETS/CALL", "SOCKET-DROPS/S"});
   table.AlignRight(1);
   for (const WorkerRates& worker : view.workers) {
     table.AddRow(
@@ -78,7 +78,7 @@ std::string WorkersTable(const TopView& view) {
          absl::StrFormat("%.0f%%", 100 * worker.busy),
          RateText(worker.receive_packets), RatioText(worker.receive_batch),
          RateText(worker.transmit_packets), RatioText(worker.transmit_batch),
-         RateText(worker.socket_drops)});
+         RatioText(worker.packets_per_syscall), RateText(worker.socket_drops)});
   }
   return table.Text();
 }
@@ -121,6 +121,8 @@ void Write(const WorkerRates& worker, JsonWriter& json) {
   json.Key("socket_drops_per_second").Decimal(worker.socket_drops);
   Write("receive_batch", worker.receive_batch, json);
   Write("transmit_batch", worker.transmit_batch, json);
+  json.Key("syscalls_per_second").Decimal(worker.syscalls);
+  Write("packets_per_syscall", worker.packets_per_syscall, json);
   json.EndObject();
 }
 

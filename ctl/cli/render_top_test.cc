@@ -33,7 +33,11 @@ const char kBefore[] = R"pb(
     transmit_drops { key: "too_big" value: 1 }
   }
   unmatched_drops { key: "no_tunnel" value: 4 }
-  workers { cpu: 2 busy_seconds: 10 }
+  workers {
+    cpu: 2
+    busy_seconds: 10
+    syscalls { key: "poll" value: 4 }
+  }
   workers {
     worker: 1
     cpu: 3
@@ -56,6 +60,8 @@ const char kAfter[] = R"pb(
     receive_packets: 60
     receive_batches: 8
     socket_drops: 2
+    syscalls { key: "poll" value: 10 }
+    syscalls { key: "receive" value: 14 }
   }
   workers {
     worker: 1
@@ -97,6 +103,9 @@ TEST(TopView, HasWhatWorkersAndHandoffsDid) {
   EXPECT_DOUBLE_EQ(view.workers[0].receive_batch.value(), 7.5);
   EXPECT_FALSE(view.workers[0].transmit_batch.has_value());
   EXPECT_DOUBLE_EQ(view.workers[0].socket_drops, 1);
+  EXPECT_DOUBLE_EQ(view.workers[0].syscalls, 10);
+  EXPECT_DOUBLE_EQ(view.workers[0].packets_per_syscall.value(), 3);
+  EXPECT_FALSE(view.workers[1].packets_per_syscall.has_value());
   ASSERT_EQ(view.handoffs.size(), 1u);
   const HandoffRates& handoff = view.handoffs[0];
   EXPECT_EQ(handoff.worker, 1u);
@@ -141,11 +150,11 @@ TEST(TopText, HasATableForEachKind) {
       "gre0           200      60.0k           0             0          0      "
       "     0\n"
       "WORKER  CPU  BUSY  RX-PACKETS/S  RX-BATCH  TX-PACKETS/S  TX-BATCH  "
-      "SOCKET-DROPS/S\n"
+      "PACKETS/CALL  SOCKET-DROPS/S\n"
       "0         2   50%          30.0      7.50             0         -       "
-      "      1.0\n"
+      "   3.00             1.0\n"
       "1         3    0%             0         -             0         -       "
-      "        0\n"
+      "      -               0\n"
       "TO-WORKER  PACKETS/S    DEPTH  MEAN  HIGH  BATCH  PACKETS/WAKEUP  "
       "SYNCS/PACKET  DROPS/S\n"
       "1                100  12/1024  3.00    90   5.00           10.00        "
@@ -193,6 +202,8 @@ TEST(TopJson, HasEachFigureAndLeavesOutWhatIsAbsent) {
   EXPECT_THAT(text, HasSubstr(R"({"seconds":2.000,"tunnels":[{"name":"gre1",)"
                               R"("receive_packets_per_second":0.000,)"));
   EXPECT_THAT(text, HasSubstr(R"("transmit_bits_per_second":10000000.000)"));
+  EXPECT_THAT(text, HasSubstr(R"("syscalls_per_second":10.000,)"
+                              R"("packets_per_syscall":3.000})"));
   EXPECT_THAT(
       text,
       HasSubstr(R"("handoffs":[{"worker":1,"packets_per_second":100.000,)"

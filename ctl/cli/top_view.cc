@@ -10,11 +10,12 @@
 namespace tunnel::ctl::cli {
 namespace {
 
-using DropMap = google::protobuf::Map<std::string, uint64_t>;
+// Of drops by reason, of system calls by kind.
+using CountMap = google::protobuf::Map<std::string, uint64_t>;
 
-uint64_t Total(const DropMap& drops) {
+uint64_t Total(const CountMap& counts) {
   uint64_t total = 0;
-  for (const auto& [reason, count] : drops) total += count;
+  for (const auto& [what, count] : counts) total += count;
   return total;
 }
 
@@ -72,6 +73,13 @@ class Rates {
     rates.transmit_batch =
         Ratio(Grown(before.transmit_packets(), after.transmit_packets()),
               Grown(before.transmit_batches(), after.transmit_batches()));
+    const uint64_t calls =
+        Grown(Total(before.syscalls()), Total(after.syscalls()));
+    rates.syscalls = (*this)(0, calls);
+    rates.packets_per_syscall =
+        Ratio(Grown(before.receive_packets() + before.transmit_packets(),
+                    after.receive_packets() + after.transmit_packets()),
+              calls);
     return rates;
   }
 

@@ -27,6 +27,8 @@ struct WorkerRates {
   double busy = 0;  // share of one CPU, 0 to 1
   double receive_packets = 0, transmit_packets = 0, socket_drops = 0;
   std::optional<double> receive_batch, transmit_batch;  // packets
+  double syscalls = 0;
+  std::optional<double> packets_per_syscall;  // of both directions
 };
 
 // The rings that lead to one worker.

@@ -42,6 +42,7 @@ FAMILIES = {
     "tunnel_handoff_depth_packets": "histogram",
     "tunnel_handoff_wakeups": "counter",
     "tunnel_worker_busy_seconds": "counter",
+    "tunnel_worker_syscalls": "counter",
     "tunnel_worker_wakeups": "counter",
     "tunnel_worker_socket_dropped_packets": "counter",
     "tunnel_config_lock_wait_seconds": "histogram",
@@ -247,6 +248,33 @@ class Metrics(unittest.TestCase):
                 self.assertEqual(
                     scrape.value("tunnel_batch_packets_count", **labels),
                     sum(getattr(worker, direction + "_batch_histogram")))
+
+    def test_system_calls_by_what_they_are_for(self):
+        kinds = ("poll", "receive", "send", "read", "write", "wake", "other")
+
+        def seen():
+            stats = self.client.telemetry.GetStats(self.client.messages.GetStatsRequest())
+            for worker in stats.workers:
+                self.assertEqual(worker.syscalls.keys(), set(kinds))
+            scrape = self.scrape()
+            calls = {kind: scrape.total("tunnel_worker_syscalls_total", kind=kind)
+                     for kind in kinds}
+            calls["send batches"] = sum(w.transmit_batches for w in stats.workers)
+            calls["receive batches"] = sum(w.receive_batches for w in stats.workers)
+            return calls
+
+        before = seen()
+        for _ in range(20):
+            self.assertEqual(traffic.ping(self.a.space, lab.inner(1, "4", 2), 1), 1)
+        more = {what: count - before[what] for what, count in seen().items()}
+        # Each answer is waited for, so that there is one packet at a time.
+        self.assertEqual([more[k] for k in ("send", "send batches", "write")], [20] * 3)
+        # The read behind the last packet says that there is none.
+        self.assertEqual(more["read"], 2 * 20)
+        self.assertEqual(more["receive batches"], 20)
+        self.assertGreaterEqual(more["receive"], 20)
+        self.assertGreaterEqual(more["poll"], 20)
+        self.assertEqual(more["wake"], 0)
 
     def test_the_api_gives_the_same_text(self):
         reply = self.client.telemetry.GetMetrics(self.client.messages.GetMetricsRequest())

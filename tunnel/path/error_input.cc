@@ -10,6 +10,7 @@ namespace tunnel {
 void ErrorInput::Run(size_t index) noexcept {
   const ReadSection section(reader_);
   const uint64_t now_ns = SteadyCoarseNs();
+  counters_.calls(Syscall::kReceive).Add(1);
   for (const IncomingError& incoming : transport_.ReceiveErrors(index))
     Handle(incoming, now_ns);
 }

@@ -17,6 +17,7 @@
 #include "encap/icmp_quote.h"
 #include "tunnel/endpoint/endpoint_table.h"
 #include "tunnel/path/inner_reply.h"
+#include "tunnel/stats/counters.h"
 #include "tunnel/sync/qsbr.h"
 #include "tunnel/underlay/transport.h"
 
@@ -26,11 +27,13 @@ class ErrorInput {
  public:
   // All references must outlive the object and belong to worker `worker`.
   ErrorInput(size_t worker, const EndpointTable& table, Qsbr::Reader& reader,
-             Transport& transport)
+             Transport& transport, WorkerCountersOwned& counters)
       : worker_(worker),
         table_(table),
         reader_(reader),
-        transport_(transport) {}
+        transport_(transport),
+        counters_(counters),
+        reply_(counters.calls(Syscall::kWrite)) {}
 
   // Handles one batch of what waits at transport.error_fds()[index].
   void Run(size_t index) noexcept;
@@ -45,6 +48,7 @@ class ErrorInput {
   const EndpointTable& table_;
   Qsbr::Reader& reader_;
   Transport& transport_;
+  WorkerCountersOwned& counters_;
   InnerReply reply_;
 };
 

@@ -215,17 +215,20 @@ size_t Handoff::Route(SteerMode mode, uint32_t flow) const noexcept {
   return home;
 }
 
-void Handoff::Flush() noexcept {
-  if (!any_staged_) return;
+size_t Handoff::Flush() noexcept {
+  if (!any_staged_) return 0;
   any_staged_ = false;
+  size_t calls = 0;
   for (size_t to = 0; to < staged_.size(); ++to) {
     if (staged_[to] == 0) continue;
     staged_[to] = 0;
     HandoffLane& lane = *lanes_.lane(worker_, to);
     // It looks at its own lane by itself.
-    if (lane.Publish() && to != worker_ && lanes_.bell(to).Ring())
-      lane.CountWakeUp();
+    if (!lane.Publish() || to == worker_ || !lanes_.bell(to).Ring()) continue;
+    lane.CountWakeUp();
+    ++calls;
   }
+  return calls;
 }
 
 void Handoff::ClearBell() noexcept {

@@ -177,7 +177,8 @@ class Handoff {
     return lanes_.lane(worker_, to)->staged() >= kBatch;
   }
   // At the end of each batch. What this worker has written itself must be out.
-  void Flush() noexcept;
+  // Returns the number of system calls.
+  size_t Flush() noexcept;
 
   // Before a poll that has bell_fd() in it: true when the worker must not
   // sleep. Awake() after the poll.

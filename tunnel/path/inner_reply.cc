@@ -57,6 +57,7 @@ bool InnerReply::Send(const encap::InnerError& error,
     std::copy(link.begin() + 2 * kMacLen, link.end(), frame + 2 * kMacLen);
   }
   encap::PacketBuffer packet(storage_, kTunHeadroom, link.size() + size);
+  writes_.Add(1);
   return queue.Write(packet) == TunQueue::WriteResult::kOk;
 }
 

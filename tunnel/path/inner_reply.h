@@ -14,12 +14,16 @@
 
 #include "encap/icmp_error.h"
 #include "encap/token_bucket.h"
+#include "tunnel/stats/owned_counter.h"
 #include "tunnel/tun/tun_device.h"
 
 namespace tunnel {
 
 class InnerReply {
  public:
+  // `writes`: of the worker, the system calls; outlives the object.
+  explicit InnerReply(OwnedCounter& writes) : writes_(writes) {}
+
   // Tells the sender of `payload` of `error`. `payload` is an inner IPv4 or
   // IPv6 packet, or as much of one as there is, or a frame if `ethernet`: its
   // sender is answered by a frame. The error comes from the inner destination:
@@ -35,6 +39,7 @@ class InnerReply {
  private:
   static constexpr size_t kMaxLinkHeader = 18;  // Ethernet with one VLAN tag
 
+  OwnedCounter& writes_;
   std::array<uint8_t, kTunHeadroom + kMaxLinkHeader + encap::kMaxIcmpErrorV6>
       storage_;
 };

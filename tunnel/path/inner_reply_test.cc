@@ -51,7 +51,8 @@ class InnerReplyTest : public testing::Test {
                        bucket_, 1, queue_);
   }
 
-  InnerReply reply_;
+  OwnedCounter writes_;
+  InnerReply reply_{writes_};
   encap::TokenBucket bucket_{1, 2};
   Queue queue_;
 };

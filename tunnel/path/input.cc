@@ -28,6 +28,7 @@ constexpr encap::ParseOptions kOptions{.verify_header_checksum = true,
 void Input::Run(size_t index) noexcept {
   const ReadSection section(reader_);
   const std::span<IncomingPacket> packets = transport_.ReceiveBatch(index);
+  counters_.calls(Syscall::kReceive).Add(1);
   if (packets.empty()) return;
   counters_.receive_batches.Add(1);
   counters_.receive_packets.Add(packets.size());
@@ -42,7 +43,7 @@ void Input::Run(size_t index) noexcept {
 
 void Input::Flush() noexcept {
   writer_.Flush();
-  handoff_.Flush();
+  counters_.calls(Syscall::kWake).Add(handoff_.Flush());
 }
 
 void Input::RunHandoffs() noexcept {

@@ -37,7 +37,7 @@ class Input {
         reader_(reader),
         transport_(transport),
         counters_(counters),
-        writer_(worker),
+        writer_(worker, counters.calls(Syscall::kWrite)),
         handoff_(lanes, worker) {}
 
   // Handles one batch of what waits at transport.receive_fds()[index].

@@ -38,7 +38,8 @@ Output::Output(size_t worker, const EndpointTable& table, Qsbr::Reader& reader,
       pieces_(kBatch),
       outgoing_(kBatch),
       charges_(kBatch),
-      fragment_count_(std::random_device{}()) {
+      fragment_count_(std::random_device{}()),
+      reply_(counters.calls(Syscall::kWrite)) {
   PrepareBuffers(kBatch);
 }
 
@@ -57,6 +58,7 @@ Output::Result Output::Run(QueueContext& queue) noexcept {
   if (variant == nullptr) return Result::kPaused;
   queue.wait_ns = 0;
   const TunQueue::ReadResult read = Read(*variant, queue);
+  counters_.calls(Syscall::kRead).Add(read.calls);
   if (FaultActive(Fault::kSectionEndsEarly)) reader_.Leave();
   if (read.packets > 0) {
     if (variant->transmit_block == DropReason::kNone) {
@@ -80,7 +82,7 @@ TunQueue::ReadResult Output::Read(const Variant& variant,
       ReadShaped(*queue.queue, packets_, variant.shape,
                  variant.contexts->of(worker_).shaper, SteadyNs());
   queue.wait_ns = read.wait_ns;
-  return {read.packets, read.gone};
+  return {read.packets, read.calls, read.gone};
 }
 
 void Output::Drop(const Variant& variant,
@@ -264,7 +266,8 @@ void Output::Flush(const Batch& batch) noexcept {
   used_pieces_ = 0;
   used_bytes_ = 0;
   if (ready_ == 0) return;
-  transport_.SendBatch({outgoing_.data(), ready_});
+  counters_.calls(Syscall::kSend)
+      .Add(transport_.SendBatch({outgoing_.data(), ready_}));
   counters_.transmit_batches.Add(1);
   counters_.transmit_batch.Record(ready_);
   uint64_t sent = 0;

@@ -44,6 +44,7 @@ ShapedReadResult ReadShaped(TunQueue& queue,
     const TunQueue::ReadResult read =
         queue.ReadBatch(packets.subspan(result.packets, 1));
     result.gone = read.gone;
+    result.calls += read.calls;
     if (read.packets == 0) break;
     shaper.Charge(ShapedBytes(packets[result.packets]));
     ++result.packets;

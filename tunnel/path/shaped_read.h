@@ -23,6 +23,7 @@ uint64_t ShapedBytes(const encap::PacketBuffer& packet) noexcept;
 
 struct ShapedReadResult {
   size_t packets = 0;
+  size_t calls = 0;      // system calls made
   bool gone = false;     // as TunQueue::ReadResult
   uint64_t wait_ns = 0;  // not 0: the credit is used up for so long
 };

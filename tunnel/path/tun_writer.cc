@@ -25,8 +25,9 @@ void MoveHint(encap::SegmentHint& hint, int bytes) noexcept {
 
 }  // namespace
 
-TunWriter::TunWriter(size_t worker)
+TunWriter::TunWriter(size_t worker, OwnedCounter& writes)
     : worker_(worker),
+      writes_(writes),
       coalescer_({.flows = kFlows, .headroom = kTunHeadroom + kMaxLinkHeader}) {
 }
 
@@ -81,6 +82,7 @@ void TunWriter::Put(PacketBuffer& packet) noexcept {
   const PacketTotals totals = TotalsOf(packet);
   const TapSet* const taps = endpoint_->taps().Load();
   const std::span<const uint8_t> inner = packet.bytes();
+  writes_.Add(1);
   if (queue_->Write(packet) != TunQueue::WriteResult::kOk) {
     constexpr auto kWhy = encap::DropReason::kInnerWriteError;
     tunnel.CountDropRx(kWhy, totals.packets);

@@ -19,13 +19,15 @@
 #include "encap/packet.h"
 #include "tunnel/endpoint/endpoint.h"
 #include "tunnel/path/inner_segments.h"
+#include "tunnel/stats/owned_counter.h"
 #include "tunnel/tun/tun_device.h"
 
 namespace tunnel {
 
 class TunWriter : private encap::CoalesceSink {
  public:
-  explicit TunWriter(size_t worker);
+  // `writes`: of the worker, the system calls; outlives the object.
+  TunWriter(size_t worker, OwnedCounter& writes);
 
   // Writes the packet of `variant`, decapsulated and with a hint as RepairGso()
   // leaves it, or holds a copy until Flush(). `last`: nothing of this batch
@@ -54,6 +56,7 @@ class TunWriter : private encap::CoalesceSink {
   void Put(encap::PacketBuffer& packet) noexcept;
 
   const size_t worker_;
+  OwnedCounter& writes_;
   encap::Coalescer coalescer_;
   // Of the packets that are held; nullptr between two batches.
   Endpoint* endpoint_ = nullptr;

@@ -91,7 +91,8 @@ class TunWriterTest : public testing::Test {
     PacketBuffer packet(storage, 128, bytes.size());
     writer_.Write(tunnel.variant, packet, last);
   }
-  TunWriter writer_{0};
+  OwnedCounter writes_;
+  TunWriter writer_{0, writes_};
 };
 
 Bytes Frame(uint8_t from, const Bytes& ip) {

@@ -52,7 +52,7 @@ Worker::Worker(size_t index, int cpu, const EndpointTable& table,
       transport_(std::move(transport)),
       output_(index, table, reader, *transport_, counters_),
       input_(index, table, reader, *transport_, lanes, counters_),
-      error_input_(index, table, reader, *transport_) {}
+      error_input_(index, table, reader, *transport_, counters_) {}
 
 Worker::~Worker() { Stop(); }
 
@@ -142,8 +142,7 @@ void Worker::Loop() {
     const int n = Wait(events);
     if (n < 0) continue;  // EINTR
     counters_.wakeups.Add(1);
-    if ((++rounds & kDropPollMask) == 0)
-      counters_.socket_drops.Set(transport_->receive_drops());
+    if ((++rounds & kDropPollMask) == 0) ReadSocketDrops();
     bool commands = false;
     for (int i = 0; i < n; ++i) {
       const uint64_t tag = events[i].data.u64;
@@ -153,6 +152,7 @@ void Worker::Loop() {
         EndWaits();
       } else if (tag == kHandoffTag) {
         input_.handoff().ClearBell();
+        counters_.calls(Syscall::kWake).Add(1);
       } else if (tag <= kLastSocketTag) {
         ServeSocket(tag - kFirstSocketTag);
       } else {
@@ -183,6 +183,7 @@ int Worker::Wait(std::span<epoll_event> events) noexcept {
 
 int Worker::Ask(std::span<epoll_event> events, bool at_once) noexcept {
   const auto ask = [&](int timeout_ms) {
+    counters_.calls(Syscall::kPoll).Add(1);
     return ::epoll_wait(epoll_.get(), events.data(),
                         static_cast<int>(events.size()), timeout_ms);
   };
@@ -200,7 +201,8 @@ int Worker::Ask(std::span<epoll_event> events, bool at_once) noexcept {
 void Worker::RunCommands() {
   uint64_t count;
   (void)!::read(wake_.get(), &count, sizeof count);
-  counters_.socket_drops.Set(transport_->receive_drops());
+  counters_.calls(Syscall::kOther).Add(1);
+  ReadSocketDrops();
   std::vector<Command> commands;
   {
     const MutexLock lock(mu_);
@@ -240,8 +242,14 @@ void Worker::Arm(QueueContext& queue, bool readable) {
   event.events = EPOLLIN;
   event.data.u64 = reinterpret_cast<uint64_t>(&queue);
   const int verb = readable ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
+  counters_.calls(Syscall::kOther).Add(1);
   queue.gone = ::epoll_ctl(epoll_.get(), verb, queue.queue->fd(), &event) != 0;
   queue.parked = !readable;
+}
+
+void Worker::ReadSocketDrops() {
+  counters_.calls(Syscall::kOther).Add(receive_fds_);
+  counters_.socket_drops.Set(transport_->receive_drops());
 }
 
 void Worker::ServeSocket(size_t socket) {
@@ -253,6 +261,7 @@ void Worker::ServeSocket(size_t socket) {
 }
 
 void Worker::EndWaits() {
+  counters_.calls(Syscall::kOther).Add(1);  // the timer, set once more
   while (QueueContext* queue = waiting_.TakeDue(SteadyNs())) Arm(*queue, true);
 }
 
@@ -267,6 +276,7 @@ void Worker::Serve(QueueContext& queue) {
       break;
     case Output::Result::kWait:
       Arm(queue, false);
+      counters_.calls(Syscall::kOther).Add(1);
       waiting_.Add(queue, SteadyNs() + queue.wait_ns);
       break;
     case Output::Result::kGone:

@@ -83,6 +83,7 @@ class Worker {
   int Ask(std::span<epoll_event> events, bool at_once) noexcept;
   void RunCommands();
   void Execute(const Command& command);
+  void ReadSocketDrops();
   void ServeSocket(size_t socket);
   void Arm(QueueContext& queue, bool readable);
   void Serve(QueueContext& queue);

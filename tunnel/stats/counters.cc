@@ -44,6 +44,8 @@ void AddTo(const WorkerCountersOwned& from, WorkerCounters& sum) {
   sum.transmit_batches += from.transmit_batches.value();
   sum.transmit_packets += from.transmit_packets.value();
   sum.socket_drops += from.socket_drops.value();
+  for (size_t i = 0; i < sum.syscalls.size(); ++i)
+    sum.syscalls[i] += from.syscalls[i].value();
   from.receive_batch.AddTo(sum.receive_batch);
   from.transmit_batch.AddTo(sum.transmit_batch);
 }

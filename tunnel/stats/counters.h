@@ -42,6 +42,9 @@ struct alignas(64) TunnelWorkerCounters {
   }
 };
 
+// Indexed by Syscall.
+using OwnedSyscallCounters = std::array<OwnedCounter, kSyscallNames.size()>;
+
 // One worker, over all tunnels.
 struct alignas(64) WorkerCountersOwned {
   OwnedCounter wakeups;
@@ -50,7 +53,11 @@ struct alignas(64) WorkerCountersOwned {
   OwnedCounter socket_drops;  // by the kernel, for want of socket buffer
   DepthHistogram receive_batch, transmit_batch;
   OwnedDropCounters unmatched_drops;  // packets that belong to no tunnel
+  OwnedSyscallCounters syscalls;
 
+  OwnedCounter& calls(Syscall kind) noexcept {
+    return syscalls[static_cast<size_t>(kind)];
+  }
   void CountUnmatched(encap::DropReason reason) noexcept {
     unmatched_drops[static_cast<size_t>(reason)].Add(1);
   }

@@ -104,6 +104,8 @@ TEST(Counters, SumsAWorker) {
   from.receive_batch.Record(8);
   from.transmit_batch.Record(1);
   from.CountUnmatched(DropReason::kWrongSource);
+  from.calls(Syscall::kPoll).Add(7);
+  from.calls(Syscall::kOther).Add(8);
   WorkerCounters sum;
   sum.worker = 1;
   sum.cpu = 2;
@@ -116,6 +118,7 @@ TEST(Counters, SumsAWorker) {
   EXPECT_EQ(sum.transmit_batches, 4u);
   EXPECT_EQ(sum.transmit_packets, 5u);
   EXPECT_EQ(sum.socket_drops, 6u);
+  EXPECT_EQ(sum.syscalls, (SyscallCounts{7, 0, 0, 0, 0, 0, 8}));
   EXPECT_EQ(sum.receive_batch[3], 1u);
   EXPECT_EQ(sum.transmit_batch[0], 1u);
   DropCounts unmatched{};

@@ -30,6 +30,20 @@ struct TunnelCounters {
   std::optional<absl::Time> last_receive;
 };
 
+// What a worker makes system calls for.
+enum class Syscall : uint8_t {
+  kPoll,     // waits for something to do
+  kReceive,  // packets and ICMP errors from the underlay
+  kSend,     // packets to the underlay
+  kRead,     // packets from a device, and finding that there is none
+  kWrite,    // packets to a device
+  kWake,     // another worker, for packets in a ring; and being woken
+  kOther,    // timers of shapers, queues that come and go, commands, losses
+};
+inline constexpr std::array<const char*, 7> kSyscallNames = {
+    "poll", "receive", "send", "read", "write", "wake", "other"};
+using SyscallCounts = std::array<uint64_t, kSyscallNames.size()>;
+
 // What workers have handed to one worker.
 struct HandoffCounters {
   uint64_t packets = 0;
@@ -54,6 +68,8 @@ struct WorkerCounters {
   BatchHistogram receive_batch{}, transmit_batch{};
   uint64_t socket_drops = 0;
   double busy_seconds = 0;  // CPU time of the thread
+  // By Syscall. Opening a socket for a flow in UDP is not counted.
+  SyscallCounts syscalls{};
   HandoffCounters handoff;
 };
 

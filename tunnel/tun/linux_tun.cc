@@ -40,6 +40,7 @@ class LinuxTunQueue : public TunQueue {
     size_t bytes = 0;
     while (result.packets < packets.size() && bytes < kReadBytes) {
       const ssize_t n = ReadOne(packets[result.packets]);
+      ++result.calls;
       if (n > 0) {
         ++result.packets;
         bytes += static_cast<size_t>(n);

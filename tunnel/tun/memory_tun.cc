@@ -96,6 +96,7 @@ class MemoryTunFactory::Queue : public TunQueue {
       encap::PacketBuffer& packet = packets[result.packets];
       Header header;
       const ssize_t n = Transfer(readv, fd_.get(), header, packet.bytes());
+      ++result.calls;
       if (n < static_cast<ssize_t>(header.size())) {
         result.gone = n == 0 || state_->Vanished();
         break;

@@ -39,6 +39,7 @@ class TunQueue {
 
   struct ReadResult {
     size_t packets = 0;
+    size_t calls = 0;  // system calls made
     // The device is gone (EBADFD, ENODEV): nothing more will ever come.
     bool gone = false;
   };
