@@ -200,6 +200,12 @@ v1::GetStatsResponse StatsToProto(const StatsSnapshot& stats) {
   for (const WorkerCounters& worker : stats.workers) {
     *out.add_workers() = WorkerToProto(worker);
   }
+  for (const CaptureCounters& capture : stats.captures) {
+    v1::CaptureStats& row = *out.add_captures();
+    row.set_capture(capture.capture);
+    row.set_tunnel(capture.tunnel);
+    *row.mutable_handoff() = HandoffToProto(capture.handoff);
+  }
   *out.mutable_read_time() = TimeToProto(stats.read_time);
   *out.mutable_steady_time() = DurationToProto(stats.steady_time);
   return out;

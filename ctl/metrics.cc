@@ -1,68 +1,26 @@
 #include "ctl/metrics.h"
 
-#include <prometheus/metric_type.h>
 #include <prometheus/text_serializer.h>
 
+#include <array>
 #include <cstdint>
-#include <limits>
 #include <sstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "ctl/metric_families.h"
 #include "ctl/wire_time.h"
+#include "ctl/worker_metrics.h"
 #include "encap/drop_reason.h"
 #include "encap/encap_config.h"
 
 namespace tunnel::ctl {
 namespace {
 
-using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
-using Labels = std::vector<ClientMetric::Label>;
 
-// Families in the making.
-class Families {
- public:
-  MetricFamily& Add(std::string name, MetricType type, std::string help) {
-    return families_.emplace_back(
-        MetricFamily{std::move(name), std::move(help), type, {}});
-  }
-  std::vector<MetricFamily> Take() && { return std::move(families_); }
-
- private:
-  std::vector<MetricFamily> families_;
-};
-
-void AddValue(MetricFamily& family, Labels labels, double value) {
-  ClientMetric& metric = family.metric.emplace_back();
-  metric.label = std::move(labels);
-  if (family.type == MetricType::Counter) {
-    metric.counter.value = value;
-  } else {
-    metric.gauge.value = value;
-  }
-}
-
-// `counts[i]` samples up to `bounds[i]`; the last count has no bound.
-template <typename Bounds, typename Counts>
-void AddHistogram(MetricFamily& family, Labels labels, const Bounds& bounds,
-                  const Counts& counts, double sum) {
-  ClientMetric& metric = family.metric.emplace_back();
-  metric.label = std::move(labels);
-  uint64_t cumulative = 0;
-  for (size_t i = 0; i < counts.size(); ++i) {
-    cumulative += counts[i];
-    const double bound = i < bounds.size()
-                             ? static_cast<double>(bounds[i])
-                             : std::numeric_limits<double>::infinity();
-    metric.histogram.bucket.push_back({cumulative, bound});
-  }
-  metric.histogram.sample_count = cumulative;
-  metric.histogram.sample_sum = sum;
-}
-
-void AddLatency(MetricFamily& family, Labels labels,
+void AddLatency(MetricFamily& family, MetricLabels labels,
                 const LatencyHistogram& histogram) {
   std::array<double, LatencyHistogram::kBoundsNs.size()> bounds;
   for (size_t i = 0; i < bounds.size(); ++i) {
@@ -185,128 +143,6 @@ void AddTraffic(const StatsSnapshot& stats, Families& out) {
              absl::ToDoubleSeconds(*tunnel.counters.last_receive -
                                    absl::UnixEpoch()));
   }
-}
-
-// Of histograms in powers of two: bucket i has 2^i to 2^(i+1)-1 packets.
-auto BatchBounds() {
-  std::array<uint64_t, std::tuple_size_v<BatchHistogram> - 1> bounds;
-  for (size_t i = 0; i < bounds.size(); ++i) bounds[i] = (2u << i) - 1;
-  return bounds;
-}
-
-void AddBatches(const StatsSnapshot& stats, Families& out) {
-  MetricFamily& family = out.Add("tunnel_batch_packets", MetricType::Histogram,
-                                 "Packets that a worker has moved at once.");
-  const auto add = [&](int worker, const char* direction,
-                       const BatchHistogram& counts, uint64_t packets) {
-    AddHistogram(family,
-                 {{"worker", absl::StrCat(worker)}, {"direction", direction}},
-                 BatchBounds(), counts, static_cast<double>(packets));
-  };
-  for (const WorkerCounters& worker : stats.workers) {
-    add(worker.worker, "receive", worker.receive_batch, worker.receive_packets);
-    add(worker.worker, "transmit", worker.transmit_batch,
-        worker.transmit_packets);
-    if (worker.handoff.capacity != 0) {
-      add(worker.worker, "handoff", worker.handoff.batch,
-          worker.handoff.packets);
-    }
-  }
-}
-
-struct HandoffMetric {
-  const char* name;
-  MetricType type;
-  const char* help;
-  uint64_t HandoffCounters::*field;
-};
-
-constexpr HandoffMetric kHandoffMetrics[] = {
-    {"tunnel_queue_packets", MetricType::Gauge,
-     "Packets that wait in the rings to the worker.", &HandoffCounters::depth},
-    {"tunnel_queue_capacity_packets", MetricType::Gauge,
-     "Packets that the rings to the worker hold.", &HandoffCounters::capacity},
-    {"tunnel_queue_high_watermark_packets", MetricType::Gauge,
-     "The most packets that one of the rings to the worker has held.",
-     &HandoffCounters::high_watermark},
-    {"tunnel_handoff_packets_total", MetricType::Counter,
-     "Packets that workers have put into the rings to the worker.",
-     &HandoffCounters::packets},
-    {"tunnel_handoff_dropped_packets_total", MetricType::Counter,
-     "Packets that a ring to the worker had no room for; queue_full of their "
-     "tunnels.",
-     &HandoffCounters::drops},
-    {"tunnel_handoff_pushes_total", MetricType::Counter,
-     "Batches in which packets were put into the rings to the worker.",
-     &HandoffCounters::batches},
-    {"tunnel_handoff_visits_total", MetricType::Counter,
-     "Times that the worker has taken packets out of one of its rings.",
-     &HandoffCounters::reads},
-    {"tunnel_handoff_wakeups_total", MetricType::Counter,
-     "System calls that woke the worker for packets in its rings.",
-     &HandoffCounters::wakeups},
-};
-
-// The rings that lead to each worker, where there are any.
-void AddHandoffs(const StatsSnapshot& stats, Families& out) {
-  for (const HandoffMetric& metric : kHandoffMetrics) {
-    MetricFamily& family = out.Add(metric.name, metric.type, metric.help);
-    for (const WorkerCounters& worker : stats.workers) {
-      if (worker.handoff.capacity == 0) continue;
-      AddValue(family, {{"worker", absl::StrCat(worker.worker)}},
-               static_cast<double>(worker.handoff.*metric.field));
-    }
-  }
-  MetricFamily& depth =
-      out.Add("tunnel_handoff_depth_packets", MetricType::Histogram,
-              "Packets that the worker found when it took some.");
-  for (const WorkerCounters& worker : stats.workers) {
-    if (worker.handoff.capacity == 0) continue;
-    AddHistogram(depth, {{"worker", absl::StrCat(worker.worker)}},
-                 BatchBounds(), worker.handoff.depths,
-                 static_cast<double>(worker.handoff.depth_sum));
-  }
-}
-
-void AddSyscalls(const StatsSnapshot& stats, Families& out) {
-  MetricFamily& family =
-      out.Add("tunnel_worker_syscalls_total", MetricType::Counter,
-              "System calls of the worker, by what they are for.");
-  for (const WorkerCounters& worker : stats.workers) {
-    for (size_t i = 0; i < worker.syscalls.size(); ++i) {
-      AddValue(
-          family,
-          {{"worker", absl::StrCat(worker.worker)}, {"kind", kSyscallNames[i]}},
-          static_cast<double>(worker.syscalls[i]));
-    }
-  }
-}
-
-void AddWorkers(const StatsSnapshot& stats, Families& out) {
-  AddBatches(stats, out);
-  AddHandoffs(stats, out);
-  AddSyscalls(stats, out);
-  MetricFamily& busy = out.Add("tunnel_worker_busy_seconds_total",
-                               MetricType::Counter, "CPU time of the worker.");
-  for (const WorkerCounters& worker : stats.workers) {
-    AddValue(busy, {{"worker", absl::StrCat(worker.worker)}},
-             worker.busy_seconds);
-  }
-  const auto add = [&](const char* name, const char* help,
-                       uint64_t WorkerCounters::*field) {
-    MetricFamily& family = out.Add(name, MetricType::Counter, help);
-    for (const WorkerCounters& worker : stats.workers) {
-      AddValue(family, {{"worker", absl::StrCat(worker.worker)}},
-               static_cast<double>(worker.*field));
-    }
-  };
-  add("tunnel_worker_wakeups_total",
-      "Returns of the worker from its poll with work to do.",
-      &WorkerCounters::wakeups);
-  add("tunnel_worker_socket_dropped_packets_total",
-      "Packets that the kernel dropped before the worker could read them, for "
-      "any tunnel or none.",
-      &WorkerCounters::socket_drops);
 }
 
 void AddConfigLock(const ConfigLockInfo& lock, Families& out) {

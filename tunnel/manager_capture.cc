@@ -46,9 +46,9 @@ absl::Status CheckCapture(const CaptureOptions& options) {
 // What the caller of StartCapture() holds.
 class ManagerImpl::CaptureHandle final : public TunnelManager::Capture {
  public:
-  CaptureHandle(ManagerImpl& manager, std::shared_ptr<CaptureTap> tap,
-                bool ethernet)
-      : manager_(manager), tap_(std::move(tap)), ethernet_(ethernet) {}
+  CaptureHandle(ManagerImpl& manager, uint64_t id,
+                std::shared_ptr<CaptureTap> tap, bool ethernet)
+      : manager_(manager), id_(id), tap_(std::move(tap)), ethernet_(ethernet) {}
   ~CaptureHandle() override {
     tap_->Close();
     if (tap_->ended()) return;
@@ -63,12 +63,15 @@ class ManagerImpl::CaptureHandle final : public TunnelManager::Capture {
   size_t Read(size_t max_packets, size_t max_bytes, Take take) override {
     return tap_->Drain(max_packets, max_bytes, take);
   }
+  uint64_t id() const override { return id_; }
+  size_t Waiting() override { return tap_->Waiting(); }
   uint64_t lost() const override { return tap_->lost(); }
   bool ended() const override { return tap_->ended(); }
   bool ethernet() const override { return ethernet_; }
 
  private:
   ManagerImpl& manager_;
+  const uint64_t id_;
   const std::shared_ptr<CaptureTap> tap_;
   const bool ethernet_;
 };
@@ -93,8 +96,9 @@ ManagerImpl::StartCapture(const CallContext& call, absl::string_view name,
   RETURN_IF_ERROR(section.CommitPoint());
   taps.push_back(tap);
   PublishTaps(section, *tunnel, std::move(taps));
+  const uint64_t id = captures_.Add(std::string(name), tap);
   return std::make_unique<CaptureHandle>(
-      *this, std::move(tap),
+      *this, id, std::move(tap),
       tunnel->wiring.config.encap.mode == encap::Mode::kGretap);
 }
 

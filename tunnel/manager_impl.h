@@ -1,8 +1,7 @@
 // ManagerImpl: the inside of TunnelManager. Nobody else includes this.
 //
-// Files: manager_impl.cc (start, end, views), manager_changes.cc (create,
-// update, delete), manager_verbs.cc (pause, resume, detach, attach),
-// manager_apply.cc (many at once); the others are named below.
+// In manager_impl.cc (start, end, views), manager_changes.cc, manager_verbs.cc,
+// manager_apply.cc and those that are named below.
 
 #ifndef TUNNEL_MANAGER_IMPL_H_
 #define TUNNEL_MANAGER_IMPL_H_
@@ -22,6 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "tunnel/capture_registry.h"
 #include "tunnel/endpoint/endpoint_table.h"
 #include "tunnel/events.h"
 #include "tunnel/path/worker_pool.h"
@@ -45,7 +45,6 @@ class ManagerImpl {
               size_t workers);
   ~ManagerImpl();
   absl::Status Start();
-
   absl::StatusOr<ChangeResult> Create(const CallContext& call,
                                       const EndpointConfig& config,
                                       const ChangeOptions& options);
@@ -366,6 +365,7 @@ class ManagerImpl {
   std::map<std::string, std::unique_ptr<TunnelRecord>, std::less<>> tunnels_;
   PathRegistry paths_;
   RequestLog requests_;
+  CaptureRegistry captures_;
   size_t next_spread_ = 0;
   // Tunnels whose local device came to a pair that another tunnel holds.
   std::set<std::string> waiting_for_pair_;

@@ -148,6 +148,12 @@ absl::StatusOr<StatsSnapshot> ManagerImpl::Stats(
   }
   snapshot.unmatched_drops = pool_->UnmatchedDrops();
   snapshot.workers = pool_->Counters();
+  for (CaptureCounters& capture : captures_.Counters()) {
+    if (names.empty() ||
+        std::find(names.begin(), names.end(), capture.tunnel) != names.end()) {
+      snapshot.captures.push_back(std::move(capture));
+    }
+  }
   snapshot.read_time = absl::Now();
   snapshot.steady_time = SteadyNow().time_since_epoch();
   return snapshot;

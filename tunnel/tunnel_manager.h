@@ -205,6 +205,10 @@ class TunnelManager {
     // Hands out what is there, in order of time, until `max_packets`, or bytes
     // of packets come to `max_bytes`; the number of packets. Never waits.
     virtual size_t Read(size_t max_packets, size_t max_bytes, Take take) = 0;
+    // Its number among all since the start.
+    virtual uint64_t id() const = 0;
+    // Packets that Read() would find now. The thread of Read().
+    virtual size_t Waiting() = 0;
     // Packets that could not be copied since Read() was not called in time.
     virtual uint64_t lost() const = 0;
     // The tunnel has been deleted: nothing more will come.

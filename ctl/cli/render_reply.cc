@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -79,13 +80,33 @@ void WriteCounts(const Counts& counts, JsonWriter* json) {
   json->EndObject();
 }
 
-// All fields, those at their default too; the counters as numbers.
+template <typename Buckets>
+void WriteHistogram(absl::string_view name, const Buckets& buckets,
+                    JsonWriter* json) {
+  json->Key(name).BeginArray();
+  for (const uint64_t count : buckets) json->Number(count);
+  json->EndArray();
+}
+
+// All fields, here and below, those at their default too; the counters as
+// numbers.
+void WriteHandoff(const v1::HandoffStats& handoff, JsonWriter* json) {
+  json->Key("handoff").BeginObject();
+  json->Key("packets").Number(handoff.packets());
+  json->Key("depth").Number(handoff.depth());
+  json->Key("capacity").Number(handoff.capacity());
+  json->Key("high_watermark").Number(handoff.high_watermark());
+  json->Key("pushes").Number(handoff.pushes());
+  json->Key("visits").Number(handoff.visits());
+  json->Key("wakeups").Number(handoff.wakeups());
+  json->Key("drops").Number(handoff.drops());
+  WriteHistogram("batch_histogram", handoff.batch_histogram(), json);
+  WriteHistogram("depth_histogram", handoff.depth_histogram(), json);
+  json->Key("depth_sum").Number(handoff.depth_sum());
+  json->EndObject();
+}
+
 void WriteWorkerStats(const v1::WorkerStats& worker, JsonWriter* json) {
-  const auto histogram = [json](absl::string_view name, const auto& buckets) {
-    json->Key(name).BeginArray();
-    for (const uint64_t count : buckets) json->Number(count);
-    json->EndArray();
-  };
   json->BeginObject();
   json->Key("worker").Number(worker.worker());
   json->Key("cpu").Number(worker.cpu());
@@ -94,28 +115,23 @@ void WriteWorkerStats(const v1::WorkerStats& worker, JsonWriter* json) {
   json->Key("receive_packets").Number(worker.receive_packets());
   json->Key("transmit_batches").Number(worker.transmit_batches());
   json->Key("transmit_packets").Number(worker.transmit_packets());
-  histogram("receive_batch_histogram", worker.receive_batch_histogram());
-  histogram("transmit_batch_histogram", worker.transmit_batch_histogram());
+  WriteHistogram("receive_batch_histogram", worker.receive_batch_histogram(),
+                 json);
+  WriteHistogram("transmit_batch_histogram", worker.transmit_batch_histogram(),
+                 json);
   json->Key("socket_drops").Number(worker.socket_drops());
   json->Key("busy_seconds").Decimal(worker.busy_seconds());
   json->Key("syscalls");
   WriteCounts(Sorted(worker.syscalls()), json);
-  if (worker.has_handoff()) {
-    const v1::HandoffStats& handoff = worker.handoff();
-    json->Key("handoff").BeginObject();
-    json->Key("packets").Number(handoff.packets());
-    json->Key("depth").Number(handoff.depth());
-    json->Key("capacity").Number(handoff.capacity());
-    json->Key("high_watermark").Number(handoff.high_watermark());
-    json->Key("pushes").Number(handoff.pushes());
-    json->Key("visits").Number(handoff.visits());
-    json->Key("wakeups").Number(handoff.wakeups());
-    json->Key("drops").Number(handoff.drops());
-    histogram("batch_histogram", handoff.batch_histogram());
-    histogram("depth_histogram", handoff.depth_histogram());
-    json->Key("depth_sum").Number(handoff.depth_sum());
-    json->EndObject();
-  }
+  if (worker.has_handoff()) WriteHandoff(worker.handoff(), json);
+  json->EndObject();
+}
+
+void WriteCaptureStats(const v1::CaptureStats& capture, JsonWriter* json) {
+  json->BeginObject();
+  json->Key("capture").Number(capture.capture());
+  json->Key("tunnel").String(capture.tunnel());
+  WriteHandoff(capture.handoff(), json);
   json->EndObject();
 }
 
@@ -169,24 +185,29 @@ std::string Ratio(uint64_t of, uint64_t by) {
                          static_cast<double>(of) / static_cast<double>(by));
 }
 
-// What workers have handed to each other; nothing where there is one.
+// What workers have handed to each other, and to captures; nothing where no
+// rings are.
 std::string HandoffsText(const tunnel::v1::GetStatsResponse& stats) {
-  Table table({"TO-WORKER", "PACKETS", "DEPTH", "CAPACITY", "HIGH-WATER",
+  Table table({"HAND-OFF", "PACKETS", "DEPTH", "CAPACITY", "HIGH-WATER",
                "PACKETS/WAKEUP", "SYNCS/PACKET", "DROPS"});
   table.AlignRight(1);
   bool any = false;
-  for (const tunnel::v1::WorkerStats& worker : stats.workers()) {
-    if (!worker.has_handoff()) continue;
+  const auto add = [&](std::string to, const v1::HandoffStats& handoff) {
     any = true;
-    const v1::HandoffStats& handoff = worker.handoff();
     table.AddRow(
-        {absl::StrCat(worker.worker()), absl::StrCat(handoff.packets()),
+        {std::move(to), absl::StrCat(handoff.packets()),
          absl::StrCat(handoff.depth()), absl::StrCat(handoff.capacity()),
          absl::StrCat(handoff.high_watermark()),
          Ratio(handoff.packets(), handoff.wakeups()),
          Ratio(2 * (handoff.pushes() + handoff.visits()), handoff.packets()),
          absl::StrCat(handoff.drops())});
+  };
+  for (const tunnel::v1::WorkerStats& worker : stats.workers()) {
+    if (worker.has_handoff())
+      add(absl::StrCat("to worker ", worker.worker()), worker.handoff());
   }
+  for (const tunnel::v1::CaptureStats& capture : stats.captures())
+    add(absl::StrCat("capture ", capture.tunnel()), capture.handoff());
   return any ? table.Text() : "";
 }
 
@@ -292,6 +313,10 @@ std::string StatsJson(const tunnel::v1::GetStatsResponse& stats, bool details,
     WriteCounts(Sorted(stats.unmatched_drops()), &json);
     json.Key("workers").BeginArray();
     for (const auto& worker : stats.workers()) WriteWorkerStats(worker, &json);
+    json.EndArray();
+    json.Key("captures").BeginArray();
+    for (const auto& capture : stats.captures())
+      WriteCaptureStats(capture, &json);
     json.EndArray();
     if (stats.has_read_time()) json.Key("read_time").Message(stats.read_time());
     if (stats.has_steady_time())

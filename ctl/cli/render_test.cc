@@ -141,7 +141,8 @@ TEST(StatsJson, HasEveryFieldOfTheSchema) {
       StatsJson(Load<v1::GetStatsResponse>("stats.textproto"), true, false);
   for (const auto* message :
        {v1::TunnelStats::descriptor(), v1::WorkerStats::descriptor(),
-        v1::HandoffStats::descriptor(), v1::GetStatsResponse::descriptor()}) {
+        v1::HandoffStats::descriptor(), v1::CaptureStats::descriptor(),
+        v1::GetStatsResponse::descriptor()}) {
     for (int i = 0; i < message->field_count(); ++i) {
       EXPECT_THAT(json, ::testing::HasSubstr(absl::StrCat(
                             "\"", message->field(i)->name(), "\":")));

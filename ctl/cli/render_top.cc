@@ -85,12 +85,14 @@ std::string WorkersTable(const TopView& view) {
 
 std::string HandoffsTable(const TopView& view) {
   if (view.handoffs.empty()) return "";
-  Table table({"TO-WORKER", "PACKETS/S", "DEPTH", "MEAN", "HIGH", "BATCH",
+  Table table({"HAND-OFF", "PACKETS/S", "DEPTH", "MEAN", "HIGH", "BATCH",
                "PACKETS/WAKEUP", "SYNCS/PACKET", "DROPS/S"});
   table.AlignRight(1);
   for (const HandoffRates& handoff : view.handoffs) {
     table.AddRow(
-        {absl::StrCat(handoff.worker), RateText(handoff.packets),
+        {handoff.capture == 0 ? absl::StrCat("to worker ", handoff.worker)
+                              : absl::StrCat("capture ", handoff.tunnel),
+         RateText(handoff.packets),
          absl::StrCat(handoff.depth, "/", handoff.capacity),
          RatioText(handoff.mean_depth), absl::StrCat(handoff.high_watermark),
          RatioText(handoff.batch), RatioText(handoff.packets_per_wakeup),
@@ -128,7 +130,12 @@ void Write(const WorkerRates& worker, JsonWriter& json) {
 
 void Write(const HandoffRates& handoff, JsonWriter& json) {
   json.BeginObject();
-  json.Key("worker").Number(handoff.worker);
+  if (handoff.capture == 0) {
+    json.Key("worker").Number(handoff.worker);
+  } else {
+    json.Key("capture").Number(handoff.capture);
+    json.Key("tunnel").String(handoff.tunnel);
+  }
   json.Key("packets_per_second").Decimal(handoff.packets);
   json.Key("drops_per_second").Decimal(handoff.drops);
   json.Key("depth").Number(handoff.depth);

@@ -43,6 +43,11 @@ const char kBefore[] = R"pb(
     cpu: 3
     handoff { packets: 100 pushes: 10 visits: 5 wakeups: 8 depth_sum: 20 }
   }
+  captures {
+    capture: 7
+    tunnel: "gre1"
+    handoff { packets: 10 }
+  }
   steady_time { seconds: 100 nanos: 500000000 })pb";
 const char kAfter[] = R"pb(
   tunnels { name: "gre0" receive_packets: 1400 receive_bytes: 85000 }
@@ -78,6 +83,25 @@ const char kAfter[] = R"pb(
       depth_sum: 110
     }
   }
+  captures {
+    capture: 7
+    tunnel: "gre1"
+    handoff {
+      packets: 50
+      depth: 1
+      capacity: 4200
+      high_watermark: 30
+      pushes: 40
+      visits: 4
+      drops: 2
+      depth_sum: 60
+    }
+  }
+  captures {
+    capture: 8
+    tunnel: "gre0"
+    handoff { packets: 5 }
+  }
   steady_time { seconds: 102 nanos: 500000000 })pb";
 
 TopView View() { return TopBetween(Stats(kBefore), Stats(kAfter)); }
@@ -106,7 +130,7 @@ TEST(TopView, HasWhatWorkersAndHandoffsDid) {
   EXPECT_DOUBLE_EQ(view.workers[0].syscalls, 10);
   EXPECT_DOUBLE_EQ(view.workers[0].packets_per_syscall.value(), 3);
   EXPECT_FALSE(view.workers[1].packets_per_syscall.has_value());
-  ASSERT_EQ(view.handoffs.size(), 1u);
+  ASSERT_EQ(view.handoffs.size(), 3u);
   const HandoffRates& handoff = view.handoffs[0];
   EXPECT_EQ(handoff.worker, 1u);
   EXPECT_DOUBLE_EQ(handoff.packets, 100);
@@ -116,6 +140,15 @@ TEST(TopView, HasWhatWorkersAndHandoffsDid) {
   EXPECT_DOUBLE_EQ(handoff.packets_per_wakeup.value(), 10);
   // 40 pushes and 30 visits for 200 packets.
   EXPECT_DOUBLE_EQ(handoff.syncs_per_packet.value(), 0.7);
+  const HandoffRates& capture = view.handoffs[1];
+  EXPECT_EQ(capture.capture, 7u);
+  EXPECT_EQ(capture.tunnel, "gre1");
+  EXPECT_DOUBLE_EQ(capture.packets, 20);
+  EXPECT_DOUBLE_EQ(capture.drops, 1);
+  EXPECT_DOUBLE_EQ(capture.mean_depth.value(), 15);
+  EXPECT_FALSE(capture.packets_per_wakeup.has_value());
+  // It has begun since the first reading.
+  EXPECT_EQ(view.handoffs[2].packets, 0);
 }
 
 TEST(TopView, WhatIsNewOrBeganAnewHasNoRate) {
@@ -155,10 +188,14 @@ TEST(TopText, HasATableForEachKind) {
       "   3.00             1.0\n"
       "1         3    0%             0         -             0         -       "
       "      -               0\n"
-      "TO-WORKER  PACKETS/S    DEPTH  MEAN  HIGH  BATCH  PACKETS/WAKEUP  "
+      "HAND-OFF      PACKETS/S    DEPTH   MEAN  HIGH  BATCH  PACKETS/WAKEUP  "
       "SYNCS/PACKET  DROPS/S\n"
-      "1                100  12/1024  3.00    90   5.00           10.00        "
-      "  0.70      3.0\n");
+      "to worker 1         100  12/1024   3.00    90   5.00           10.00  "
+      "        0.70      3.0\n"
+      "capture gre1       20.0   1/4200  15.00    30   1.00               -  "
+      "        2.20      1.0\n"
+      "capture gre0          0      0/0      -     0      -               -  "
+      "           -        0\n");
 }
 
 TEST(TopText, RatesHaveThreeDigitsAndAUnit) {
@@ -180,15 +217,15 @@ TEST(TopText, LeavesOutWhatHasNoPlace) {
   TopView view = View();
   for (int i = 0; i < 50; ++i)
     view.tunnels.push_back({.name = absl::StrCat("t", i)});
-  for (const size_t lines : {12u, 24u, 57u, 58u, 59u, 100u}) {
+  for (const size_t lines : {12u, 24u, 59u, 60u, 61u, 100u}) {
     const std::string text = TopText(view, lines);
     const size_t used =
         static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
-    EXPECT_EQ(used, std::min<size_t>(lines, 59)) << lines;
-    EXPECT_THAT(text, HasSubstr("TO-WORKER"));
+    EXPECT_EQ(used, std::min<size_t>(lines, 61)) << lines;
+    EXPECT_THAT(text, HasSubstr("HAND-OFF"));
   }
-  EXPECT_THAT(TopText(view, 12), HasSubstr("\nand 48 more\n"));
-  EXPECT_THAT(TopText(view, 59), Not(HasSubstr(" more\n")));
+  EXPECT_THAT(TopText(view, 12), HasSubstr("\nand 50 more\n"));
+  EXPECT_THAT(TopText(view, 61), Not(HasSubstr(" more\n")));
   // A terminal of no use still gets the sums.
   EXPECT_THAT(TopText(view, 3), HasSubstr("and 52 more"));
 }
@@ -206,10 +243,12 @@ TEST(TopJson, HasEachFigureAndLeavesOutWhatIsAbsent) {
                               R"("packets_per_syscall":3.000})"));
   EXPECT_THAT(
       text,
-      HasSubstr(R"("handoffs":[{"worker":1,"packets_per_second":100.000,)"
-                R"("drops_per_second":3.000,"depth":12,"capacity":1024,)"
-                R"("high_watermark":90,"mean_depth":3.000,"batch":5.000,)"
-                R"("packets_per_wakeup":10.000,"syncs_per_packet":0.700}])"));
+      HasSubstr(
+          R"("handoffs":[{"worker":1,"packets_per_second":100.000,)"
+          R"("drops_per_second":3.000,"depth":12,"capacity":1024,)"
+          R"("high_watermark":90,"mean_depth":3.000,"batch":5.000,)"
+          R"("packets_per_wakeup":10.000,"syncs_per_packet":0.700},)"
+          R"({"capture":7,"tunnel":"gre1","packets_per_second":20.000,)"));
   EXPECT_THAT(text, Not(HasSubstr("transmit_batch")));
 }
 

@@ -83,13 +83,12 @@ class Rates {
     return rates;
   }
 
-  HandoffRates Of(uint32_t worker, const v1::HandoffStats& before,
+  HandoffRates Of(const v1::HandoffStats& before,
                   const v1::HandoffStats& after) const {
     const uint64_t packets = Grown(before.packets(), after.packets());
     const uint64_t pushes = Grown(before.pushes(), after.pushes());
     const uint64_t visits = Grown(before.visits(), after.visits());
     HandoffRates rates;
-    rates.worker = worker;
     rates.packets = (*this)(before.packets(), after.packets());
     rates.drops = (*this)(before.drops(), after.drops());
     rates.depth = after.depth();
@@ -117,9 +116,23 @@ void AddWorkers(const Rates& rates, const v1::GetStatsResponse& before,
         i < before.workers_size() ? before.workers(i) : now;
     view.workers.push_back(rates.Of(then, now));
     if (now.has_handoff()) {
-      view.handoffs.push_back(
-          rates.Of(now.worker(), then.handoff(), now.handoff()));
+      view.handoffs.push_back(rates.Of(then.handoff(), now.handoff()));
+      view.handoffs.back().worker = now.worker();
     }
+  }
+}
+
+void AddCaptures(const Rates& rates, const v1::GetStatsResponse& before,
+                 const v1::GetStatsResponse& after, TopView& view) {
+  std::map<uint64_t, const v1::HandoffStats*> then;
+  for (const v1::CaptureStats& capture : before.captures())
+    then[capture.capture()] = &capture.handoff();
+  for (const v1::CaptureStats& now : after.captures()) {
+    const auto found = then.find(now.capture());
+    view.handoffs.push_back(rates.Of(
+        found == then.end() ? now.handoff() : *found->second, now.handoff()));
+    view.handoffs.back().capture = now.capture();
+    view.handoffs.back().tunnel = now.tunnel();
   }
 }
 
@@ -153,6 +166,7 @@ TopView TopBetween(const v1::GetStatsResponse& before,
   view.unmatched_drops =
       rates(Total(before.unmatched_drops()), Total(after.unmatched_drops()));
   AddWorkers(rates, before, after, view);
+  AddCaptures(rates, before, after, view);
   return view;
 }
 

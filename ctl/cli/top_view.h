@@ -31,9 +31,11 @@ struct WorkerRates {
   std::optional<double> packets_per_syscall;  // of both directions
 };
 
-// The rings that lead to one worker.
+// The rings that lead to one worker, or to the reader of a capture.
 struct HandoffRates {
   uint32_t worker = 0;
+  uint64_t capture = 0;  // its number; 0: of a worker
+  std::string tunnel;    // of the capture
   double packets = 0, drops = 0;
   uint64_t depth = 0, capacity = 0, high_watermark = 0;  // packets, as read
   std::optional<double> mean_depth;  // that a visit of the worker found

@@ -164,6 +164,49 @@ TEST_F(CaptureTest, FifthOfATunnelIsRefusedUntilOneEnds) {
   }
 }
 
+TEST_F(CaptureTest, ItsHandOffIsInTheStatisticsWhileItRuns) {
+  auto call = Open();
+  Begin(*call);
+  const auto stats = [this](const std::string& name) {
+    grpc::ClientContext context;
+    v1::GetStatsRequest request;
+    if (!name.empty()) request.add_names(name);
+    v1::GetStatsResponse reply;
+    EXPECT_TRUE(daemon_.telemetry().GetStats(&context, request, &reply).ok());
+    return reply;
+  };
+  for (int i = 0; i < 10; ++i) Send();
+  for (int packets = 0; packets < 10;) {
+    Response message;
+    ASSERT_TRUE(call->reader->Read(&message));
+    packets = static_cast<int>(message.packets());
+  }
+  const v1::GetStatsResponse now = stats("g0");
+  ASSERT_EQ(now.captures_size(), 1);
+  EXPECT_EQ(now.captures(0).tunnel(), "g0");
+  EXPECT_EQ(now.captures(0).capture(), 1u);
+  const v1::HandoffStats& handoff = now.captures(0).handoff();
+  EXPECT_EQ(handoff.packets(), 10u);
+  EXPECT_EQ(handoff.pushes(), 10u);
+  EXPECT_EQ(handoff.depth(), 0u);
+  EXPECT_GE(handoff.visits(), 1u);
+  EXPECT_LE(handoff.visits(), 10u);
+  EXPECT_GE(handoff.depth_sum(), 10u);
+  EXPECT_EQ(handoff.wakeups(), 0u);
+  EXPECT_EQ(handoff.drops(), 0u);
+  grpc::ClientContext context;
+  v1::GetMetricsResponse metrics;
+  ASSERT_TRUE(daemon_.telemetry().GetMetrics(&context, {}, &metrics).ok());
+  EXPECT_NE(metrics.text().find("tunnel_handoff_packets_total{tunnel=\"g0\","
+                                "capture=\"1\"} 10"),
+            std::string::npos)
+      << metrics.text();
+  call->context.TryCancel();
+  call->Drain();
+  while (stats("").captures_size() != 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+}
+
 TEST_F(CaptureTest, EndsWithTheTunnel) {
   auto call = Open();
   Begin(*call);

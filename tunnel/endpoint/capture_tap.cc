@@ -13,6 +13,8 @@ namespace {
 constexpr size_t kLaneBytes = size_t{4} << 20;
 // Room for an ordinary packet.
 constexpr size_t kSmall = 2048;
+// Buffers of a lane that its reader gives back at once.
+constexpr size_t kGiveBack = 64;
 
 struct Buffer {
   CapturedPacket packet;
@@ -36,13 +38,26 @@ class Pool {
     }
   }
   size_t count() const { return count_; }
-  SpscRing<Buffer*>& free() { return free_; }
+
+  // ---- the worker ----
+  bool Get(Buffer*& buffer) noexcept { return free_.Pop(buffer); }
+
+  // ---- the reader ----
+  // Free for the worker from Publish() on.
+  void Stage(Buffer* buffer) noexcept {
+    free_.Claim(staged_ + 1);  // there is room for all
+    free_.slot(staged_++) = buffer;
+  }
+  void Publish() noexcept {
+    if (staged_ != 0) free_.Publish(std::exchange(staged_, 0));
+  }
 
  private:
   const size_t count_;
   const std::unique_ptr<uint8_t[]> storage_;
   std::vector<Buffer> buffers_;
   SpscRing<Buffer*> free_;  // from the reader to the worker
+  size_t staged_ = 0;       // the reader's
 };
 
 }  // namespace
@@ -53,9 +68,40 @@ struct CaptureTap::Lane {
         large(std::max<size_t>(snap_length, kSmall), false),
         full(small.count() + large.count()) {}
 
+  // ---- the reader ----
+  // The oldest packet that was not handed out; null: there is none.
+  Buffer* Next() noexcept {
+    if (full.Available() == taken && full.Depth() == taken) return nullptr;
+    return full.at(taken);
+  }
+  // What was handed out is the worker's again. The room in `full` comes first:
+  // each free buffer finds a place there.
+  void GiveBack() noexcept {
+    if (taken == 0) return;
+    const size_t found = full.Depth();
+    depth.Record(found);
+    depth_sum.Add(found);
+    if (found > high_watermark.value()) high_watermark.Set(found);
+    visits.Add(1);
+    delivered.Add(taken);
+    for (size_t i = 0; i < taken; ++i) {
+      Buffer* const buffer = full.at(i);
+      (buffer->small ? small : large).Stage(buffer);
+    }
+    full.Release(std::exchange(taken, 0));
+    small.Publish();
+    large.Publish();
+  }
+
   Pool small, large;
   SpscRing<Buffer*> full;  // from the worker to the reader
-  OwnedCounter lost;       // the worker's
+  // The worker's.
+  alignas(64) OwnedCounter accepted;
+  OwnedCounter lost;
+  // The reader's.
+  alignas(64) size_t taken = 0;  // handed out, not given back
+  OwnedCounter delivered, visits, depth_sum, high_watermark;
+  DepthHistogram depth;
 };
 
 CaptureTap::CaptureTap(const CaptureOptions& options, size_t workers)
@@ -72,20 +118,21 @@ void CaptureTap::Copy(size_t worker, const CapturedPacket& packet) noexcept {
       std::min<size_t>(packet.bytes.size(), options_.snap_length);
   Pool& pool = kept <= kSmall ? lane.small : lane.large;
   Buffer* buffer = nullptr;
-  if (!pool.free().Pop(buffer)) return lane.lost.Add(1);
+  if (!pool.Get(buffer)) return lane.lost.Add(1);
   if (kept > 0) std::memcpy(buffer->bytes, packet.bytes.data(), kept);
   buffer->packet = packet;
   buffer->packet.bytes = {buffer->bytes, kept};
   lane.full.Push(buffer);  // it has room for all buffers
+  lane.accepted.Add(1);
 }
 
 CaptureTap::Lane* CaptureTap::Oldest() noexcept {
   Lane* first = nullptr;
   uint64_t first_ns = 0;
   for (const auto& lane : lanes_) {
-    Buffer* const* oldest = lane->full.Peek();
+    const Buffer* const oldest = lane->Next();
     if (oldest == nullptr) continue;
-    const uint64_t ns = (*oldest)->packet.time_ns;
+    const uint64_t ns = oldest->packet.time_ns;
     if (first != nullptr && ns >= first_ns) continue;
     first = lane.get();
     first_ns = ns;
@@ -100,14 +147,41 @@ size_t CaptureTap::Drain(size_t max_packets, size_t max_bytes,
     // Two looks: what was copied before something that the first one found, by
     // the worker that had the flow until then, is there at the second.
     Lane* const first = Oldest() == nullptr ? nullptr : Oldest();
-    Buffer* buffer = nullptr;
-    if (first == nullptr || !first->full.Pop(buffer)) break;
-    take(buffer->packet);
+    if (first == nullptr) break;
+    const CapturedPacket& packet = first->Next()->packet;
+    take(packet);
     ++packets;
-    bytes += buffer->packet.bytes.size();
-    (buffer->small ? first->small : first->large).free().Push(buffer);
+    bytes += packet.bytes.size();
+    if (++first->taken == kGiveBack) first->GiveBack();
   }
+  for (const auto& lane : lanes_) lane->GiveBack();
   return packets;
+}
+
+size_t CaptureTap::Waiting() noexcept {
+  size_t sum = 0;
+  for (const auto& lane : lanes_) sum += lane->full.Depth();
+  return sum;
+}
+
+HandoffCounters CaptureTap::Counters() const {
+  HandoffCounters sum;
+  for (const auto& lane : lanes_) {
+    const uint64_t done = lane->delivered.value();
+    const uint64_t taken = lane->accepted.value();
+    sum.packets += taken;
+    sum.depth += taken > done ? taken - done : 0;
+    sum.capacity += lane->small.count() + lane->large.count();
+    sum.high_watermark =
+        std::max(sum.high_watermark, lane->high_watermark.value());
+    sum.reads += lane->visits.value();
+    sum.depth_sum += lane->depth_sum.value();
+    sum.drops += lane->lost.value();
+    lane->depth.AddTo(sum.depths);
+  }
+  // Each copy is handed over by itself.
+  sum.batches = sum.batch[0] = sum.packets;
+  return sum;
 }
 
 uint64_t CaptureTap::lost() const noexcept {

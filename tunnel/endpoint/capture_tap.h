@@ -5,9 +5,9 @@
 // one ring and go back full through another, so it takes no lock, allocates
 // nothing and never waits. Without a free buffer the copy is not made, and
 // counted. Copy(): worker `worker` alone, inside the ReadSection in which it
-// found the tap. Drain(): one thread at a time. lost(), End(), ended(),
-// Close(), closed(): any thread. The tap is freed one grace period after no
-// Endpoint publishes it.
+// found the tap. Drain(): one thread at a time. lost(), Counters(), End(),
+// ended(), Close(), closed(): any thread. The tap is freed one grace period
+// after no Endpoint publishes it.
 
 #ifndef TUNNEL_ENDPOINT_CAPTURE_TAP_H_
 #define TUNNEL_ENDPOINT_CAPTURE_TAP_H_
@@ -20,7 +20,9 @@
 
 #include "absl/functional/function_ref.h"
 #include "tunnel/endpoint/capture_types.h"
+#include "tunnel/stats/depth_histogram.h"
 #include "tunnel/stats/owned_counter.h"
+#include "tunnel/stats/stats_snapshot.h"
 #include "tunnel/sync/ring.h"
 
 namespace tunnel {
@@ -44,8 +46,12 @@ class CaptureTap {
   // number. What `take` gets is good until it returns.
   size_t Drain(size_t max_packets, size_t max_bytes,
                absl::FunctionRef<void(const CapturedPacket&)> take);
+  // Packets that Drain() would find now. The thread of Drain().
+  size_t Waiting() noexcept;
   // Copies that were not made.
   uint64_t lost() const noexcept;
+  // Over all lanes. Nobody is woken: the reader comes by itself.
+  HandoffCounters Counters() const;
 
   // The tunnel has gone: nothing more will come.
   void End() noexcept { Set(ended_); }

@@ -95,6 +95,36 @@ TEST(CaptureTapTest, DrainStopsAtItsLimits) {
   EXPECT_EQ(DrainAll(tap).size(), 5u);
 }
 
+TEST(CaptureTapTest, CountsTheHandOff) {
+  CaptureTap tap({.outer = true}, 2);
+  const std::vector<uint8_t> bytes(100);
+  for (int i = 0; i < 100; ++i) tap.Copy(0, Packet(bytes));
+  for (int i = 0; i < 3; ++i) tap.Copy(1, Packet(bytes));
+  EXPECT_EQ(tap.Waiting(), 103u);
+  HandoffCounters now = tap.Counters();
+  EXPECT_EQ(now.packets, 103u);
+  EXPECT_EQ(now.depth, 103u);
+  EXPECT_EQ(now.reads, 0u);
+  EXPECT_GE(now.capacity, 2 * 2048u);
+  EXPECT_EQ(DrainAll(tap, 2).size(), 2u);
+  EXPECT_EQ(tap.Waiting(), 101u);
+  EXPECT_EQ(DrainAll(tap).size(), 101u);
+  now = tap.Counters();
+  EXPECT_EQ(now.packets, 103u);
+  EXPECT_EQ(now.batches, 103u);
+  EXPECT_EQ(now.batch[0], 103u);
+  EXPECT_EQ(now.depth, 0u);
+  EXPECT_EQ(now.high_watermark, 100u);
+  // Of the first lane 2, 64 and 34 packets; 3 of the second.
+  EXPECT_EQ(now.reads, 4u);
+  EXPECT_EQ(now.depth_sum, 100u + 98u + 34u + 3u);
+  EXPECT_EQ(now.depths, (BatchHistogram{0, 1, 0, 0, 0, 1, 2, 0}));
+  EXPECT_EQ(now.wakeups, 0u);
+  EXPECT_EQ(now.drops, 0u);
+  while (tap.lost() == 0) tap.Copy(1, Packet(bytes));
+  EXPECT_EQ(tap.Counters().drops, 1u);
+}
+
 TEST(TapSetTest, EachTapGetsItsSides) {
   auto outer = std::make_shared<CaptureTap>(CaptureOptions{.outer = true}, 1);
   auto inner = std::make_shared<CaptureTap>(CaptureOptions{.inner = true}, 1);

@@ -44,16 +44,17 @@ inline constexpr std::array<const char*, 7> kSyscallNames = {
     "poll", "receive", "send", "read", "write", "wake", "other"};
 using SyscallCounts = std::array<uint64_t, kSyscallNames.size()>;
 
-// What workers have handed to one worker.
+// One hand-over point: what workers have handed to one worker, or to the reader
+// of a capture.
 struct HandoffCounters {
   uint64_t packets = 0;
   uint64_t depth = 0;           // waiting now
   uint64_t capacity = 0;        // packets
   uint64_t high_watermark = 0;  // the deepest that one of the rings has been
   uint64_t batches = 0;         // pushes, each one publication
-  uint64_t reads = 0;           // visits of the worker that found packets
+  uint64_t reads = 0;           // visits of the taker that found packets
   uint64_t depth_sum = 0;       // of all visits, what they found
-  uint64_t wakeups = 0;         // system calls to wake it
+  uint64_t wakeups = 0;         // system calls to wake the taker
   uint64_t drops = 0;           // for want of room (queue_full)
   BatchHistogram batch{};       // packets a push
   BatchHistogram depths{};      // packets that a visit found
@@ -73,6 +74,13 @@ struct WorkerCounters {
   HandoffCounters handoff;
 };
 
+// A capture that runs.
+struct CaptureCounters {
+  uint64_t capture = 0;  // its number since the start
+  std::string tunnel;
+  HandoffCounters handoff;
+};
+
 struct StatsSnapshot {
   struct Tunnel {
     std::string name;
@@ -81,6 +89,7 @@ struct StatsSnapshot {
   std::vector<Tunnel> tunnels;  // by name
   DropCounts unmatched_drops{};
   std::vector<WorkerCounters> workers;
+  std::vector<CaptureCounters> captures;  // of these tunnels
   absl::Time read_time;
   std::chrono::nanoseconds steady_time{0};  // when; only differences count
 };
