@@ -180,6 +180,23 @@ TEST_F(ManagerFastTest, OverIpv6ATunnelInUdpHasAChecksum) {
   EXPECT_EQ(fast_.TakeCalls(), (Calls{"wait", "wait", "leave port 4754"}));
 }
 
+TEST_F(ManagerFastTest, ADetachedTunnelIsCarriedByNobody) {
+  MustCreate(Gre("gre0"));
+  ASSERT_TRUE(manager_->Detach(call_, "gre0", {}).ok());
+  EXPECT_FALSE(IsFast());
+  EXPECT_EQ(View().datapath_reason, "detached by an operator");
+  // A change does not attach it.
+  MustEdit([](EndpointConfig& c) { c.encap.ttl = 9; });
+  EXPECT_FALSE(IsFast());
+  MustEdit([](EndpointConfig& c) { c.admin_up = false; });
+  EXPECT_EQ(View().datapath_reason, "administratively down");
+  MustEdit([](EndpointConfig& c) { c.admin_up = true; });
+  EXPECT_EQ(View().datapath_reason, "detached by an operator");
+  ASSERT_TRUE(manager_->Attach(call_, "gre0", {}).ok());
+  EXPECT_TRUE(IsFast());
+  EXPECT_EQ(View().datapath_reason, "");
+}
+
 TEST_F(ManagerFastTest, AKernelWithoutItIsAnErrorForBpfAlone) {
   fast_.SetUsable(MakeError(Reason::kMissingCapability, "no CAP_BPF"));
   MustCreate(Gre("gre0"));

@@ -172,6 +172,10 @@ TunnelView ManagerImpl::PlannedView(const Wiring& wiring) {
 }
 
 void ManagerImpl::SetOperState(const Wiring& wiring, TunnelView& view) {
+  if (view.detached && view.datapath_in_use == DatapathMode::kBpf) {
+    view.datapath_in_use = DatapathMode::kUser;
+    view.datapath_reason = "detached by an operator";
+  }
   if (!wiring.config.admin_up) {
     view.oper_state = OperState::kDown;
     view.oper_reason = "administratively down";

@@ -147,12 +147,15 @@ class Protocol(FastCase):
         time.sleep(0.1)
         for _ in range(3):
             self.b.daemon.ctl("detach t")
+            self.assertEqual(self.in_use("t", self.b),
+                             ("DATAPATH_USER", "detached by an operator"))
             count = self.b.daemon.stats("t")["receive_packets"]
             time.sleep(0.1)
             self.assertEqual(self.b.daemon.stats("t")["receive_packets"], count)
             self.b.daemon.ctl("attach t")
             wait_until(lambda c=count: self.b.daemon.stats("t")["receive_packets"] > c,
                        what="packets come in again")
+            self.assert_fast("t", self.b)
 
     def test_the_path_changes_under_traffic(self):
         """Either end, both ways, without a packet lost, doubled or overtaken."""
