@@ -1,5 +1,6 @@
 #include "ctl/capture_call.h"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <mutex>
@@ -168,6 +169,14 @@ class CaptureCall final : public grpc::ServerWriteReactor<Response>,
     Advance();
   }
 
+  void Complete() override {
+    {
+      std::lock_guard lock(mu_);
+      completing_ = true;
+    }
+    Advance();
+  }
+
   // ---- from gRPC ----
 
   void OnWriteDone(bool ok) override {
@@ -210,11 +219,12 @@ class CaptureCall final : public grpc::ServerWriteReactor<Response>,
     auto capture = context_.manager.StartCapture(call_, name_, options_);
     absl::Status status = capture.status();
     if (status.ok()) {
-      absl::StatusOr<uint64_t> id = context_.captures.Add(shared_from_this());
-      status = id.status();
+      const uint64_t id = (*capture)->id();
+      status = context_.captures.Add(id, shared_from_this());
       std::lock_guard lock(mu_);
-      if (id.ok()) {
-        id_ = *id;
+      if (status.ok()) {
+        id_ = id;
+        current_.set_capture(id);
         file_.emplace(name_, options_, (*capture)->ethernet());
         capture_ = *std::move(capture);
       }
@@ -261,6 +271,11 @@ class CaptureCall final : public grpc::ServerWriteReactor<Response>,
     std::string& out = *current_.mutable_pcapng();
     out = std::exchange(begin_, {});
     const bool gone = capture_->ended();
+    if (completing_ && !left_is_final_) {
+      left_is_final_ = true;
+      // In order of time: what waits now is what comes first.
+      left_ = std::min<uint64_t>(left_, capture_->Waiting());
+    }
     const uint64_t packets = capture_->Read(
         left_, kMessageBytes,
         [&](const CapturedPacket& packet) { file_->Add(packet, out); });
@@ -297,6 +312,8 @@ class CaptureCall final : public grpc::ServerWriteReactor<Response>,
   uint64_t left_;      // packets to give out
   Response current_;   // untouched while writing_
   uint64_t told_lost_ = 0;
+  bool completing_ = false;     // Complete() was called
+  bool left_is_final_ = false;  // left_ is what had been captured then
   bool ready_ = false;
   bool writing_ = false;
   bool finished_ = false;

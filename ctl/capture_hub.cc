@@ -26,8 +26,8 @@ CaptureHub::~CaptureHub() {
   thread_.join();
 }
 
-absl::StatusOr<uint64_t> CaptureHub::Add(
-    std::shared_ptr<CaptureStream> stream) {
+absl::Status CaptureHub::Add(uint64_t id,
+                             std::shared_ptr<CaptureStream> stream) {
   std::lock_guard lock(mu_);
   if (stopping_) return ShuttingDown();
   if (streams_.size() >= kMaxStreams) {
@@ -36,10 +36,19 @@ absl::StatusOr<uint64_t> CaptureHub::Add(
         absl::StrCat(kMaxStreams, " captures run, which is the limit"),
         {{"limit", absl::StrCat(kMaxStreams)}});
   }
-  const uint64_t id = next_id_++;
   streams_.emplace(id, std::move(stream));
   changed_.notify_all();
-  return id;
+  return absl::OkStatus();
+}
+
+void CaptureHub::Complete(uint64_t id) {
+  std::shared_ptr<CaptureStream> stream;
+  {
+    std::lock_guard lock(mu_);
+    const auto it = streams_.find(id);
+    if (it != streams_.end()) stream = it->second;
+  }
+  if (stream != nullptr) stream->Complete();
 }
 
 void CaptureHub::Remove(uint64_t id) {

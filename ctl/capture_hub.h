@@ -16,7 +16,6 @@
 #include <thread>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 
 namespace tunnel::ctl {
 
@@ -28,6 +27,8 @@ class CaptureStream {
   virtual void Pump() = 0;
   // Ends the stream with `status`.
   virtual void End(const absl::Status& status) = 0;
+  // Ends the stream with OK behind what has been captured by now.
+  virtual void Complete() = 0;
 };
 
 // Any thread may call any function.
@@ -40,10 +41,12 @@ class CaptureHub {
   // All streams must have been removed.
   ~CaptureHub();
 
-  // A number for Remove(). Errors: CAPTURE_LIMIT; SHUTTING_DOWN after
-  // Shutdown().
-  absl::StatusOr<uint64_t> Add(std::shared_ptr<CaptureStream> stream);
+  // `id`: of the capture, for the others. Errors: CAPTURE_LIMIT; SHUTTING_DOWN
+  // after Shutdown().
+  absl::Status Add(uint64_t id, std::shared_ptr<CaptureStream> stream);
   void Remove(uint64_t id);
+  // Completes the stream; none has this id: nothing.
+  void Complete(uint64_t id);
   // Ends all streams with SHUTTING_DOWN.
   void Shutdown();
 
@@ -54,7 +57,6 @@ class CaptureHub {
   std::condition_variable changed_;
   // Under mu_.
   bool stopping_ = false;
-  uint64_t next_id_ = 1;
   std::map<uint64_t, std::shared_ptr<CaptureStream>> streams_;
 
   std::thread thread_;

@@ -31,4 +31,12 @@ grpc::ServerWriteReactor<v1::CaptureResponse>* TelemetryServiceImpl::Capture(
   return StartCapture(context_, *rpc, *request);
 }
 
+grpc::ServerUnaryReactor* TelemetryServiceImpl::EndCapture(
+    grpc::CallbackServerContext* rpc, const v1::EndCaptureRequest* request,
+    v1::EndCaptureResponse*) {
+  const absl::Status status = CheckMayChange(context_, "EndCapture");
+  if (status.ok()) context_.captures.Complete(request->capture());
+  return FinishNow(rpc, status);
+}
+
 }  // namespace tunnel::ctl

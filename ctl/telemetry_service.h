@@ -23,6 +23,9 @@ class TelemetryServiceImpl final
   grpc::ServerWriteReactor<v1::CaptureResponse>* Capture(
       grpc::CallbackServerContext* rpc,
       const v1::CaptureRequest* request) override;
+  grpc::ServerUnaryReactor* EndCapture(
+      grpc::CallbackServerContext* rpc, const v1::EndCaptureRequest* request,
+      v1::EndCaptureResponse* response) override;
 
  private:
   const ServiceContext context_;

@@ -3,6 +3,10 @@
 #include <grpcpp/create_channel_posix.h>
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,21 +20,23 @@ namespace {
 class Context {
  public:
   explicit Context(const CallLimits& limits)
+      : Context(limits, [this] { context_.TryCancel(); }) {}
+  // `interrupt` is called instead of a cancellation.
+  Context(const CallLimits& limits, std::function<void()> interrupt)
       : interruptible_(limits.interruptible) {
     if (limits.deadline != absl::InfiniteFuture()) {
       context_.set_deadline(absl::ToChronoTime(limits.deadline));
     }
-    if (interruptible_) {
-      Interrupt::Get().Arm([this] { context_.TryCancel(); });
-    }
+    if (interruptible_) Interrupt::Get().Arm(std::move(interrupt));
   }
-  ~Context() {
-    if (interruptible_) Interrupt::Get().Disarm();
-  }
+  ~Context() { Disarm(); }
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
   grpc::ClientContext* get() { return &context_; }
+  void Disarm() {
+    if (interruptible_) Interrupt::Get().Disarm();
+  }
 
  private:
   const bool interruptible_;
@@ -50,6 +56,42 @@ CallError ToError(const grpc::Status& status, const std::string& target) {
   }
   return error;
 }
+
+// Asks the daemon to end a capture, on a thread of its own: Ctrl-C is watched
+// for meanwhile.
+class CaptureEnder {
+ public:
+  explicit CaptureEnder(v1::TelemetryService::Stub& stub) : stub_(stub) {}
+
+  void SetCapture(uint64_t capture) { capture_ = capture; }
+  // Cancels `context` where there is no capture yet, or nobody that ends it.
+  // Once.
+  void End(grpc::ClientContext* context) {
+    if (capture_ == 0) return context->TryCancel();
+    thread_ = std::thread([this, context] {
+      grpc::ClientContext own;
+      own.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::seconds(kPatienceSeconds));
+      v1::EndCaptureRequest request;
+      request.set_capture(capture_);
+      v1::EndCaptureResponse response;
+      if (!stub_.EndCapture(&own, request, &response).ok())
+        context->TryCancel();
+    });
+  }
+
+  // When End() can not be called any more.
+  void Join() {
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  static constexpr int kPatienceSeconds = 2;
+
+  v1::TelemetryService::Stub& stub_;
+  std::atomic<uint64_t> capture_{0};  // 0: not known yet
+  std::thread thread_;
+};
 
 // One unary call.
 template <typename Stub, typename Method, typename Request, typename Reply>
@@ -199,13 +241,19 @@ CallError Client::Watch(
 CallError Client::Capture(
     const v1::CaptureRequest& request, const CallLimits& limits,
     const std::function<bool(const v1::CaptureResponse&)>& handle) {
-  Context context(limits);
+  CaptureEnder ender(stubs_->telemetry);
+  Context context(limits, [&] { ender.End(context.get()); });
   auto reader = stubs_->telemetry.Capture(context.get(), request);
   v1::CaptureResponse message;
   bool enough = false;
-  while (!enough && reader->Read(&message)) enough = !handle(message);
+  while (!enough && reader->Read(&message)) {
+    ender.SetCapture(message.capture());
+    enough = !handle(message);
+  }
   if (enough) context.get()->TryCancel();
   const CallError error = ToError(reader->Finish(), target_);
+  context.Disarm();
+  ender.Join();  // it uses the context
   return enough ? CallError() : error;
 }
 

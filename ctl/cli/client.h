@@ -73,7 +73,8 @@ class Client {
   CallError Watch(
       const v1::WatchTunnelsRequest& request, const CallLimits& limits,
       const std::function<bool(const v1::WatchTunnelsResponse&)>& handle);
-  // The same for captured packets.
+  // The same for captured packets. Ctrl-C ends the capture in order: what has
+  // been captured until then is still given to `handle`.
   CallError Capture(
       const v1::CaptureRequest& request, const CallLimits& limits,
       const std::function<bool(const v1::CaptureResponse&)>& handle);

@@ -131,6 +131,9 @@ void AccessTest::ExpectReadOnly(const std::shared_ptr<grpc::Channel>& channel) {
   v1::CaptureRequest capture;
   capture.set_name("t");
   refused(telemetry->Capture(&capture_context, capture)->Finish());
+  grpc::ClientContext end_context;
+  v1::EndCaptureResponse ended;
+  refused(telemetry->EndCapture(&end_context, {}, &ended));
 }
 
 TEST_F(AccessTest, MembersOfTheReaderGroupMayOnlyRead) {

@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../.
 
 from tests.lib import daemon, lab, runner, traffic, wire
 from tests.lib.process import wait_until
-from tests.lib.tap import Tap, packet_bytes, tshark
+from tests.lib.tap import Tap, packet_bytes, packets, tshark
 
 
 class CaptureTest(lab.PairCase):
@@ -132,6 +132,23 @@ class CaptureTest(lab.PairCase):
         self.assertEqual(code, 0, said)
         wait_until(lambda: in_use() == fast, what="the tunnel is back in the kernel")
         self.assertEqual(self.ping(), 3)
+
+    def test_ctrl_c_loses_nothing_that_was_captured(self):
+        for _ in range(5):
+            capture = self.capture("t")
+            before = self.pair.a.daemon.stats("t")
+            self.assertEqual(self.ping(20, interval=0), 20)
+
+            def counted(before=before):
+                now = self.pair.a.daemon.stats("t")
+                return all(now[way] - before[way] == 20
+                           for way in ("transmit_packets", "receive_packets"))
+
+            wait_until(counted, what="all are sent, received and captured")
+            code, said = capture.finish(signal.SIGINT)
+            self.assertEqual(code, 0, said)
+            self.assertIn("40 packets captured", said)
+            self.assertEqual(len(packets(capture.path)), 40)
 
     def test_limits_and_errors(self):
         captures = [self.capture("t") for _ in range(4)]
