@@ -3,6 +3,7 @@ fragments, more than a queue holds."""
 
 import os
 import signal
+import socket
 import struct
 import sys
 import unittest
@@ -15,6 +16,7 @@ from tests.lib.process import wait_until
 TUNNELS = [("gif4", "gif", "4", ""), ("gif6", "gif", "6", ""), ("gre4", "gre", "4", ""),
            ("gre6", "gre", "6", ""), ("sum4", "gre", "4", "key 1 csum"),
            ("tap4", "gretap", "4", ""), ("tap6", "gretap", "6", "")]
+_UDP_SEGMENT = 103
 _OFFLOADS = ("tx", "sg", "tso", "gso", "gro")
 TRANSFER = 2 << 20
 
@@ -84,6 +86,39 @@ class Offloads(unittest.TestCase):
             self.assertEqual(sink.bad, 0)
             source.stop()
             sink.close()
+
+
+    def test_every_segment_of_an_application(self):
+        """UDP_SEGMENT: 500 sends of 40 datagrams of 1,000 bytes are 20,000 of these,
+        whether they cross the link one by one, are merged behind it, or cross it as
+        they were sent. The next send waits for the last one's datagrams."""
+        sends, pieces, size = 500, 40, 1000
+        body = [traffic.filler(i, size - 8) for i in range(pieces)]
+        target = lab.inner(3, "4", 2)
+        a, b = self.pair.hosts
+        for offloads in ({}, {"gro": "on"}, dict.fromkeys(_OFFLOADS, "on")):
+            with self.subTest(offloads=offloads):
+                self.set_offloads(**offloads)
+                counted = lambda: (a.daemon.stats("gre4")["transmit_packets"],
+                                   b.daemon.stats("gre4")["receive_packets"])
+                expected = tuple(n + sends * pieces for n in counted())
+                with traffic.open_socket(b.space, target, socket.SOCK_DGRAM) as sink, \
+                        traffic.open_socket(a.space, target, socket.SOCK_DGRAM) as source:
+                    sink.settimeout(60)
+                    sink.bind((target, 0))
+                    source.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, size)
+                    source.connect(sink.getsockname())
+                    for number in range(sends):
+                        sent = [struct.pack("!II", number, i) + body[i]
+                                for i in range(pieces)]
+                        source.send(b"".join(sent))
+                        self.assertEqual([sink.recv(65535) for _ in sent], sent)
+                    sink.setblocking(False)
+                    self.assertRaises(BlockingIOError, sink.recv, 1)
+                wait_until(lambda: counted() == expected, what="each is counted once")
+        for host in self.pair.hosts:
+            self.assertEqual(host.daemon.stats("gre4")["drops"], {})
+        self.assertEqual(b.space.snmp("Udp", "InCsumErrors"), 0)
 
 
 class ThirdHost(unittest.TestCase):
