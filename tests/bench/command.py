@@ -74,14 +74,14 @@ def choose_plan(options, peers):
     return plan.full(options.rounds, options.seconds, options.growth)
 
 
-def build():
+def build(targets):
     """Builds what is measured, optimised; its bazel-bin."""
     base = os.environ.get("TUNNELD_BAZEL_OUTPUT_BASE")
     bazel = ["bazel"] + (["--output_base=" + base] if base else [])
     options = ["--config=opt", "--symlink_prefix=/"]
     print("building (minutes the first time)", flush=True)
     subprocess.run([*bazel, "build", *options, "--noshow_progress",
-                    "--ui_event_filters=-info", *_TARGETS], cwd=daemon.root(), check=True)
+                    "--ui_event_filters=-info", *targets], cwd=daemon.root(), check=True)
     return subprocess.run([*bazel, "info", *options, "bazel-bin"], cwd=daemon.root(),
                           check=True, capture_output=True, text=True).stdout.strip()
 
@@ -94,16 +94,19 @@ def _prepare(options):
                         "bench"], check=True)
         failed = machine.install(machine.PEERS)
     if not options.no_build:
-        os.environ["TUNNELD_BIN_DIR"] = build()
+        os.environ["TUNNELD_BIN_DIR"] = build(_TARGETS)
     return failed
 
 
-def _probe():
-    top = os.environ.get("TUNNELD_BIN_DIR", os.path.join(daemon.root(), "bazel-bin"))
-    path = os.path.join(top, _PROBE)
-    if not os.access(path, os.X_OK):
-        raise SystemExit("%s is not built" % path)
-    return path
+def built(program):
+    """Path of a program that was built before: below $TUNNELD_BIN_DIR, else in the
+    runfiles or in bazel-bin."""
+    places = [os.environ.get("TUNNELD_BIN_DIR"), daemon.root(),
+              os.path.join(daemon.root(), "bazel-bin")]
+    for path in [os.path.join(top, program) for top in places if top]:
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    raise SystemExit("%s is not built" % program)
 
 
 def _commit():
@@ -130,7 +133,7 @@ def measure(options):
     busy, _ = watch.shares()
     deadline = time.monotonic() + options.budget if options.budget else None
     run = session.Session(classes, sections, options.modes, chosen,
-                          Meter(_probe(), options.cpus), options.cpus, deadline)
+                          Meter(built(_PROBE), options.cpus), options.cpus, deadline)
     results = run.run(failed)
     results.judge_machine(busy, watch.shares()[1])
     meta["settings"]["rounds"] = run.rounds_done
