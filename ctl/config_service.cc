@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "ctl/action_call.h"
 #include "ctl/apply_request.h"
 #include "ctl/audit.h"
 #include "ctl/change_call.h"
@@ -145,6 +146,21 @@ grpc::ServerUnaryReactor* ConfigServiceImpl::InterruptConfigLock(
   if (status.ok()) status = Interrupt(context_.manager, request->id());
   AuditAction({.call = call, .start = start}, status);
   return FinishNow(rpc, status);
+}
+
+grpc::ServerUnaryReactor* ConfigServiceImpl::ResizeHandoff(
+    grpc::CallbackServerContext* rpc, const v1::ResizeHandoffRequest* request,
+    v1::ResizeHandoffResponse* response) {
+  const auto run = [this, request, response](const CallContext& call) {
+    const auto resized =
+        context_.manager.ResizeHandoff(call, request->packets());
+    if (!resized.ok()) return resized.status();
+    response->set_packets(static_cast<uint32_t>(resized->packets));
+    response->set_before(static_cast<uint32_t>(resized->before));
+    return absl::OkStatus();
+  };
+  return StartAction(context_, rpc, "ResizeHandoff",
+                     absl::StrCat(request->packets()), run);
 }
 
 }  // namespace tunnel::ctl

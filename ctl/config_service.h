@@ -1,5 +1,5 @@
-// tunnel.v1.ConfigService: the whole configuration in one step, and the
-// configuration lock, seen and interrupted.
+// tunnel.v1.ConfigService: the whole configuration in one step, the
+// configuration lock, seen and interrupted, and the size of hand-off rings.
 
 #ifndef CTL_CONFIG_SERVICE_H_
 #define CTL_CONFIG_SERVICE_H_
@@ -30,6 +30,9 @@ class ConfigServiceImpl final : public v1::ConfigService::CallbackService {
       grpc::CallbackServerContext* rpc,
       const v1::InterruptConfigLockRequest* request,
       v1::InterruptConfigLockResponse* response) override;
+  grpc::ServerUnaryReactor* ResizeHandoff(
+      grpc::CallbackServerContext* rpc, const v1::ResizeHandoffRequest* request,
+      v1::ResizeHandoffResponse* response) override;
 
  private:
   const ServiceContext context_;

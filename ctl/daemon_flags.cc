@@ -75,7 +75,7 @@ bool SetDispatch(const std::string& text, DaemonFlags& flags) {
   return false;
 }
 
-constexpr std::array<FlagInfo, 17> kFlags = {{
+constexpr std::array<FlagInfo, 18> kFlags = {{
     {"listen", "unix:PATH",
      "socket of the API; PATH is absolute [unix:/run/tunneld/tunneld.sock]",
      SetListen},
@@ -164,6 +164,13 @@ constexpr std::array<FlagInfo, 17> kFlags = {{
      "says of steering; deferred: through a ring, always; hybrid: through a "
      "ring to another worker where the tunnel steers [hybrid]",
      SetDispatch},
+    {"handoff_packets", "N",
+     "packets that each ring between two workers holds at the start, 16 to "
+     "16384; 0 is 32 to 1024, by the number of workers [0]",
+     [](const std::string& text, DaemonFlags& flags) {
+       return ReadNumber(text, 0, 16384, flags.handoff_packets) &&
+              (flags.handoff_packets == 0 || flags.handoff_packets >= 16);
+     }},
     {"log_format", "text|json", "form of the log lines on stderr [text]",
      [](const std::string& text, DaemonFlags& flags) {
        const std::optional<LogFormat> format = ParseLogFormat(text);

@@ -45,6 +45,7 @@ struct DaemonFlags {
   std::chrono::nanoseconds busy_poll{0};
   // Whether received packets go through rings on their way.
   Dispatch dispatch = Dispatch::kHybrid;
+  int handoff_packets = 0;  // that each ring holds; 0: fewer where many are
   LogFormat log_format = LogFormat::kText;
   bool help = false;
   bool version = false;

@@ -64,6 +64,8 @@ TEST(DaemonFlagsTest, TakesBothForms) {
   EXPECT_EQ(Parse({"--dispatch=direct"})->dispatch, Dispatch::kDirect);
   EXPECT_EQ(Parse({"--dispatch", "deferred"})->dispatch, Dispatch::kDeferred);
   EXPECT_EQ(Parse({"--dispatch=hybrid"})->dispatch, Dispatch::kHybrid);
+  EXPECT_EQ(Parse({"--handoff_packets=0"})->handoff_packets, 0);
+  EXPECT_EQ(Parse({"--handoff_packets=16384"})->handoff_packets, 16384);
   EXPECT_TRUE(Parse({"--help"})->help);
   EXPECT_TRUE(Parse({"--version"})->version);
 }
@@ -90,6 +92,8 @@ TEST(DaemonFlagsTest, RefusesWhatItDoesNotUnderstandAndNamesIt) {
       {{"--busy_poll=2s"}, "--busy_poll"},
       {{"--busy_poll=-1us"}, "--busy_poll"},
       {{"--dispatch=on"}, "--dispatch"},
+      {{"--handoff_packets=15"}, "--handoff_packets"},
+      {{"--handoff_packets=16385"}, "--handoff_packets"},
       {{"--help=yes"}, "--help"},
       {{"--version=1"}, "--version"},
   };

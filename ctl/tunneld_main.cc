@@ -139,6 +139,7 @@ TunnelManager::Options ManagerOptions(const DaemonFlags& flags,
   options.busy_poll = flags.busy_poll;
   options.datapath = flags.datapath;
   options.dispatch = flags.dispatch;
+  options.handoff_packets = static_cast<size_t>(flags.handoff_packets);
   options.max_tunnels = flags.max_tunnels;
   options.store = store;
   options.on_own_change = AuditOwnChange;

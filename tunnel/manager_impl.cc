@@ -24,9 +24,9 @@ absl::Status ManagerImpl::Start() {
   absl::StatusOr<std::vector<std::unique_ptr<Transport>>> transports =
       platform_.transport.Open(qsbr_.readers());
   if (!transports.ok()) return transports.status();
-  auto pool =
-      WorkerPool::Create(table_, qsbr_, *std::move(transports), AllowedCpus(),
-                         {options_.busy_poll, options_.dispatch});
+  auto pool = WorkerPool::Create(
+      table_, qsbr_, *std::move(transports), AllowedCpus(),
+      {options_.busy_poll, options_.dispatch, options_.handoff_packets});
   if (!pool.ok()) return pool.status();
   pool_ = *std::move(pool);
   RETURN_IF_ERROR(platform_.links.StartMonitor(

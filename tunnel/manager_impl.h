@@ -71,7 +71,8 @@ class ManagerImpl {
   absl::StatusOr<std::unique_ptr<TunnelManager::Capture>> StartCapture(
       const CallContext& call, absl::string_view name,
       const CaptureOptions& options);
-
+  absl::StatusOr<TunnelManager::HandoffResize> ResizeHandoff(
+      const CallContext& call, size_t packets);
   absl::StatusOr<ApplyResult> Apply(const CallContext& call,
                                     const TunnelManager::EditAll& edit,
                                     const ApplyOptions& options);
@@ -83,7 +84,6 @@ class ManagerImpl {
   absl::StatusOr<TunnelManager::RestoreReport> Restore(
       const StoredState& state);
   std::optional<PendingApply> Pending() const ABSL_LOCKS_EXCLUDED(pending_mu_);
-
   absl::StatusOr<StatsSnapshot> Stats(
       const std::vector<std::string>& names) const;
   absl::Status NotFound(absl::string_view name) const;

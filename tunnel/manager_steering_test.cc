@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <bit>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -173,6 +174,28 @@ TEST_F(ManagerSteeringTest, OrderAndPacketsOutlastEverySwitch) {
   ExpectAllInOrder();
 }
 
+TEST_F(ManagerSteeringTest, OrderAndPacketsOutlastEveryResize) {
+  const std::vector<size_t> sizes = {16384, 256, 4000, 512, 128, 2048};
+  for (size_t i = 0; i < 100; ++i) {
+    Send(20);
+    std::thread change([&] {
+      const auto resized =
+          manager_->ResizeHandoff(call_, sizes[i % sizes.size()]);
+      ASSERT_TRUE(resized.ok());
+      EXPECT_EQ(resized->packets, std::bit_ceil(sizes[i % sizes.size()]));
+    });
+    Send(40);
+    change.join();
+    // Two workers, one ring to each.
+    EXPECT_EQ(Stats().workers[1].handoff.capacity,
+              std::bit_ceil(sizes[i % sizes.size()]));
+  }
+  ExpectAllInOrder();
+  EXPECT_GT(Stats().workers[1].handoff.packets, 0u);
+  const auto refused = manager_->ResizeHandoff(call_, 7);
+  EXPECT_EQ(GetReason(refused.status()), Reason::kFieldInvalid);
+}
+
 // More at once than a lane holds: nobody but the tunnel itself loses, and each
 // loss is counted.
 TEST_F(ManagerSteeringTest, AFullLaneDropsAndCounts) {
@@ -266,6 +289,8 @@ TEST_F(DirectTest, NothingIsHandedOverWhateverTheTunnelSays) {
     EXPECT_EQ(worker.handoff.packets, 0u);
     EXPECT_EQ(worker.handoff.capacity, 0u);
   }
+  EXPECT_EQ(GetReason(manager_->ResizeHandoff(call_, 64).status()),
+            Reason::kInvalidState);
   ASSERT_TRUE(manager_->DeleteTunnel(call_, "gre0", {}).ok());
 }
 

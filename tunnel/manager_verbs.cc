@@ -1,4 +1,5 @@
-// Pause, resume, detach, attach: the steps of the protocol by themselves.
+// Pause, resume, detach, attach: the steps of the protocol by themselves. And
+// the size of the hand-off rings.
 
 #include <utility>
 
@@ -148,6 +149,18 @@ absl::StatusOr<ChangeResult> ManagerImpl::Attach(const CallContext& call,
     });
   };
   return Verb(call, name, options, verb);
+}
+
+absl::StatusOr<TunnelManager::HandoffResize> ManagerImpl::ResizeHandoff(
+    const CallContext& call, size_t packets) {
+  ASSIGN_OR_RETURN(const ConfigSection section, Enter(call, {}));
+  section.SetStep("resize hand-off");
+  TunnelManager::HandoffResize result;
+  result.before = pool_->handoff_packets();
+  RETURN_IF_ERROR(section.CommitPoint());
+  RETURN_IF_ERROR(pool_->ResizeHandoff(section, packets));
+  result.packets = pool_->handoff_packets();
+  return result;
 }
 
 }  // namespace tunnel

@@ -118,6 +118,11 @@ TunnelManager::StartCapture(const CallContext& call, absl::string_view name,
   return impl_->StartCapture(call, name, options);
 }
 
+absl::StatusOr<TunnelManager::HandoffResize> TunnelManager::ResizeHandoff(
+    const CallContext& call, size_t packets) {
+  return impl_->ResizeHandoff(call, packets);
+}
+
 ConfigLockInfo TunnelManager::LockInfo() const { return impl_->lock().Info(); }
 
 absl::Status TunnelManager::InterruptLock(uint64_t id) {

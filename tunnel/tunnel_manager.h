@@ -57,6 +57,9 @@ class TunnelManager {
     DatapathMode datapath = DatapathMode::kAuto;
     // Whether received packets go through rings on their way.
     Dispatch dispatch = Dispatch::kHybrid;
+    // Packets that each of these rings holds, 16 to 16384; 0: fewer where there
+    // are many. ResizeHandoff() changes it.
+    size_t handoff_packets = 0;
     // Tunnels at most; above it TUNNEL_LIMIT.
     size_t max_tunnels = 4096;
     // Changes that may wait for the configuration lock; above it
@@ -160,6 +163,18 @@ class TunnelManager {
   // identity stays reserved; no device that the manager did not make is
   // touched. Errors: those of the lock alone.
   absl::StatusOr<RestoreReport> Restore(const StoredState& state);
+
+  // Packets that each ring between two workers holds from now on. No packet is
+  // lost or overtaken for it. It is no change of a tunnel, but waits for the
+  // configuration lock like one. Errors, nothing has changed then:
+  // FIELD_INVALID, INVALID_STATE (there are no rings), FD_LIMIT, those of the
+  // lock.
+  struct HandoffResize {
+    size_t packets = 0;  // rounded up to a power of two
+    size_t before = 0;
+  };
+  absl::StatusOr<HandoffResize> ResizeHandoff(const CallContext& call,
+                                              size_t packets);
 
   // ---- reads ----
 

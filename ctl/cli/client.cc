@@ -211,6 +211,13 @@ CallError Client::InterruptLock(const v1::InterruptConfigLockRequest& request,
               request, limits, target_, reply);
 }
 
+CallError Client::ResizeHandoff(const v1::ResizeHandoffRequest& request,
+                                const CallLimits& limits,
+                                v1::ResizeHandoffResponse* reply) {
+  return Call(stubs_->config, &v1::ConfigService::Stub::ResizeHandoff, request,
+              limits, target_, reply);
+}
+
 CallError Client::GetStats(const v1::GetStatsRequest& request,
                            const CallLimits& limits,
                            v1::GetStatsResponse* reply) {

@@ -63,6 +63,9 @@ class Client {
   CallError InterruptLock(const v1::InterruptConfigLockRequest& request,
                           const CallLimits& limits,
                           v1::InterruptConfigLockResponse* reply);
+  CallError ResizeHandoff(const v1::ResizeHandoffRequest& request,
+                          const CallLimits& limits,
+                          v1::ResizeHandoffResponse* reply);
   CallError GetStats(const v1::GetStatsRequest& request,
                      const CallLimits& limits, v1::GetStatsResponse* reply);
   CallError GetMetrics(const v1::GetMetricsRequest& request,

@@ -41,6 +41,8 @@ int RunCommand(Session& session) {
       return RunLockShow(session);
     case Verb::kLockInterrupt:
       return RunLockInterrupt(session);
+    case Verb::kResizeHandoff:
+      return RunResizeHandoff(session);
     case Verb::kExplain:
       return RunExplain(session);
     case Verb::kCompletion:

@@ -26,6 +26,7 @@ int RunTop(Session& session);  // commands_top.cc
 // detach, attach.
 int RunMutation(Session& session);
 int RunLockInterrupt(Session& session);
+int RunResizeHandoff(Session& session);
 
 // Whole configurations (commands_apply.cc).
 int RunApply(Session& session);

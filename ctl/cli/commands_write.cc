@@ -151,4 +151,25 @@ int RunLockInterrupt(Session& session) {
                            : absl::StrCat("interrupted ", number, "\n"));
 }
 
+int RunResizeHandoff(Session& session) {
+  const std::string& packets = session.invocation().operands.front();
+  v1::ResizeHandoffRequest request;
+  uint32_t number = 0;
+  if (!absl::SimpleAtoi(packets, &number)) {
+    return session.Fail(
+        UsageError(absl::StrCat("'", packets, "' is not a number of packets"),
+                   "see 'tunnelctl help resize-handoff'"));
+  }
+  request.set_packets(number);
+  CallError error = session.Connect();
+  if (!error.ok()) return session.Fail(error);
+  v1::ResizeHandoffResponse reply;
+  error = session.client().ResizeHandoff(request, session.limits(), &reply);
+  if (!error.ok()) return session.Fail(error);
+  return session.Print(
+      session.json() ? MessageJson(reply, session.pretty())
+                     : absl::StrCat("each ring holds ", reply.packets(),
+                                    " packets, ", reply.before(), " before\n"));
+}
+
 }  // namespace tunnel::ctl::cli

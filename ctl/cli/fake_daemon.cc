@@ -61,6 +61,8 @@ class FakeDaemon::Config final : public v1::ConfigService::Service {
   FAKE_METHOD(GetConfigLock, GetConfigLockRequest, ConfigLockState, on_lock)
   FAKE_METHOD(InterruptConfigLock, InterruptConfigLockRequest,
               InterruptConfigLockResponse, on_interrupt)
+  FAKE_METHOD(ResizeHandoff, ResizeHandoffRequest, ResizeHandoffResponse,
+              on_resize)
 
  private:
   FakeDaemon& daemon_;

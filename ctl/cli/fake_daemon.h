@@ -55,6 +55,7 @@ class FakeDaemon {
   Hook<v1::GetConfigLockRequest, v1::ConfigLockState> on_lock;
   Hook<v1::InterruptConfigLockRequest, v1::InterruptConfigLockResponse>
       on_interrupt;
+  Hook<v1::ResizeHandoffRequest, v1::ResizeHandoffResponse> on_resize;
   Hook<v1::GetStatsRequest, v1::GetStatsResponse> on_stats;
   Hook<v1::GetMetricsRequest, v1::GetMetricsResponse> on_metrics;
   std::function<grpc::Status(grpc::ServerContext&,

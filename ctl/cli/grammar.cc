@@ -51,6 +51,8 @@ constexpr CommandInfo kCommands[] = {
      "holder, waiters and times of the configuration lock"},
     {Verb::kLockInterrupt, "lock interrupt", "", Operands::kOne, "ID",
      "end the wait, or the uncommitted work, of one party"},
+    {Verb::kResizeHandoff, "resize-handoff", "", Operands::kOne, "PACKETS",
+     "room of each ring between two workers"},
     {Verb::kExplain, "explain", "", Operands::kOptional, "REASON",
      "what a drop reason or an error reason means, and what to do"},
     {Verb::kCompletion, "completion", "", Operands::kOne, "SHELL",

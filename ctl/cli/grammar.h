@@ -39,6 +39,7 @@ enum class Verb : uint8_t {
   kCapture,
   kLockShow,
   kLockInterrupt,
+  kResizeHandoff,
   kExplain,
   kCompletion,
   kVersion,

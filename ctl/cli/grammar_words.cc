@@ -17,10 +17,10 @@ constexpr uint32_t kMutations = kOptions | Bit(Verb::kConfirm);
 // What reads a config file.
 constexpr uint32_t kFiles =
     Bit(Verb::kApply) | Bit(Verb::kDiff) | Bit(Verb::kValidate);
-constexpr uint32_t kCalls = kMutations | kFiles | Bit(Verb::kShow) |
-                            Bit(Verb::kStats) | Bit(Verb::kTop) |
-                            Bit(Verb::kMetrics) | Bit(Verb::kLockShow) |
-                            Bit(Verb::kLockInterrupt);
+constexpr uint32_t kCalls =
+    kMutations | kFiles | Bit(Verb::kShow) | Bit(Verb::kStats) |
+    Bit(Verb::kTop) | Bit(Verb::kMetrics) | Bit(Verb::kLockShow) |
+    Bit(Verb::kLockInterrupt) | Bit(Verb::kResizeHandoff);
 
 // Behind those of the spec.
 constexpr WordInfo kWords[] = {

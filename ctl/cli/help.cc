@@ -121,6 +121,11 @@ absl::string_view Notes(Verb verb) {
              "exit code is 0.\nExamples:\n"
              "  tunnelctl capture gre0 -w gre0.pcapng -c 100\n"
              "  tunnelctl capture gre0 --side inner | tcpdump -n -r -\n";
+    case Verb::kResizeHandoff:
+      return "PACKETS is 16 to 16384, rounded up to a power of two. No packet "
+             "is lost or\novertaken for it. 'stats -d' and 'top' show how full "
+             "the rings are. It is for\nthis run of the daemon; "
+             "--handoff_packets of tunneld is for its start.\n";
     case Verb::kPause:
       return "Packets that arrive meanwhile wait in the queue of the device.\n";
     case Verb::kCompletion:

@@ -228,6 +228,22 @@ TEST_F(CallsTest, LockShowAndInterrupt) {
   EXPECT_EQ(Run("lock interrupt seven").exit_code, 2);
 }
 
+TEST_F(CallsTest, ResizeHandoff) {
+  Seen<v1::ResizeHandoffRequest> seen;
+  daemon_.on_resize = [&](auto&, const auto& request, auto* reply) {
+    seen.Set(request);
+    reply->set_packets(1024);
+    reply->set_before(64);
+    return grpc::Status::OK;
+  };
+  const ProcessResult result = Run("resize-handoff 1000");
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, "each ring holds 1024 packets, 64 before\n");
+  EXPECT_EQ(seen.Get().packets(), 1000u);
+  EXPECT_EQ(Run("resize-handoff many").exit_code, 2);
+  EXPECT_EQ(Run("resize-handoff").exit_code, 2);
+}
+
 TEST_F(CallsTest, WatchAsksForTheEpochThatARevisionLacks) {
   Seen<v1::WatchTunnelsRequest> seen;
   daemon_.on_list = [](auto&, const auto&, auto* reply) {

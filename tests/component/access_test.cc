@@ -125,6 +125,9 @@ void AccessTest::ExpectReadOnly(const std::shared_ptr<grpc::Channel>& channel) {
   grpc::ClientContext context;
   v1::InterruptConfigLockResponse response;
   refused(config->InterruptConfigLock(&context, {}, &response));
+  grpc::ClientContext resize_context;
+  v1::ResizeHandoffResponse resized;
+  refused(config->ResizeHandoff(&resize_context, {}, &resized));
   // It reads, but what others send.
   auto telemetry = v1::TelemetryService::NewStub(channel);
   grpc::ClientContext capture_context;

@@ -7,7 +7,7 @@ import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
-from tests.lib import lab, runner, traffic
+from tests.lib import lab, rpc, runner, traffic
 
 FLOWS = 8
 BURST = 50  # of each flow, at once
@@ -100,6 +100,36 @@ class Hybrid(SteeringCase):
     def test_a_switch_under_traffic_keeps_order_and_packets(self):
         self.check_all_in_order(*self.send(self.switch))
 
+    def test_rings_are_resized_under_traffic(self):
+        """Up and down, hundreds of times: nothing is lost, no flow out of order."""
+        client = rpc.Client(self.daemon.target)
+        self.addCleanup(client.close)
+        default = self.handoffs()[1]["capacity"]
+        # None so small that a worker which waits for a CPU loses something.
+        sizes = [16384, 1024, 4096, 2048, 8192, 1000]
+
+        def resize():
+            before = default
+            for i in range(300):
+                request = client.messages.ResizeHandoffRequest(packets=sizes[i % len(sizes)])
+                reply = client.config.ResizeHandoff(request)
+                self.assertEqual(reply.before, before)
+                before = reply.packets
+            self.assertEqual(before, 1024, "rounded up")
+
+        self.check_all_in_order(*self.send(resize))
+        self.assertEqual([h["capacity"] for h in self.handoffs()], [1024, 1024])
+        said = self.daemon.ctl("resize-handoff 50").out
+        self.assertEqual(said, "each ring holds 64 packets, 1024 before\n")
+        [top] = [h for h in self.daemon.json("top --once --interval 10ms")["handoffs"]
+                 if h["worker"] == 1]
+        self.assertEqual(top["capacity"], 64)
+        self.daemon.ctl("resize-handoff %d" % default)
+        refused = self.daemon.ctl("resize-handoff 15", check=False)
+        self.assertEqual(refused.code, 2)
+        self.assertIn("want 16 to 16384", refused.err)
+        self.assertIn('operation="ResizeHandoff 15"', self.daemon.log_text())
+
     def test_off_hands_nothing_over(self):
         self.daemon.ctl("set s0 steering off")
         try:
@@ -151,6 +181,8 @@ class Direct(SteeringCase):
     def test_there_are_no_rings(self):
         self.check_all_in_order(*self.send(self.switch))
         self.assertEqual(self.handoffs(), [None, None])
+        refused = self.daemon.ctl("resize-handoff 64 --json", check=False)
+        self.assertIn("INVALID_STATE", refused.err)
 
 
 if __name__ == "__main__":

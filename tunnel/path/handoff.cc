@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <string>
 #include <thread>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "encap/flow_hash.h"
 #include "tunnel/base/error.h"
 #include "tunnel/base/fault.h"
@@ -21,37 +23,68 @@ namespace {
 // A packet of up to 64 KB with the headroom that writing it may need.
 constexpr size_t kRoomBytes = encap::kMaxEncapHeadroom + 65536 + 64;
 
-// Of one lane; fewer where there are many lanes.
-constexpr size_t kMostSlots = 1024;
-constexpr size_t kLeastSlots = 32;
+// Of one lane where nothing else is asked for; fewer where there are many.
+constexpr size_t kMostByDefault = 1024;
+constexpr size_t kLeastByDefault = 32;
 constexpr size_t kSlotsOfAWorker = 4096;
 
 // Another than those of source ports and flow labels, so that what these have
 // spread already is spread again.
 constexpr uint64_t kSeed = 0x5eed'0f'57ee'12;
 
+// Of the i-th slot.
+std::span<uint8_t> RoomOf(const MappedBytes& rooms, size_t i) {
+  return {rooms.data() + i * kRoomBytes, kRoomBytes};
+}
+
+absl::Status CheckSlots(size_t slots) {
+  if (slots >= HandoffLanes::kLeastSlots && slots <= HandoffLanes::kMostSlots)
+    return absl::OkStatus();
+  const std::string wrong =
+      absl::StrCat(slots, "; want ", HandoffLanes::kLeastSlots, " to ",
+                   HandoffLanes::kMostSlots);
+  return MakeError(Reason::kFieldInvalid, absl::StrCat("packets: ", wrong), {},
+                   {{"packets", wrong}});
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<HandoffLane>> HandoffLane::Create(size_t slots) {
-  std::unique_ptr<HandoffLane> lane(new HandoffLane(slots));
-  const size_t count = lane->ring_.capacity();
-  lane->memory_bytes_ = count * kRoomBytes;
+absl::StatusOr<std::unique_ptr<MappedBytes>> MappedBytes::Map(size_t bytes) {
   void* const memory =
-      ::mmap(nullptr, lane->memory_bytes_, PROT_READ | PROT_WRITE,
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     return MakeError(Reason::kFdLimit,
                      "worker: no memory left for a hand-off lane");
   }
-  lane->memory_ = static_cast<uint8_t*>(memory);
-  // No slot is claimed yet: each free one gets its room.
-  for (size_t i = 0; i < lane->ring_.Claim(count); ++i)
-    lane->ring_.slot(i).room = {lane->memory_ + i * kRoomBytes, kRoomBytes};
+  return std::unique_ptr<MappedBytes>(
+      new MappedBytes(static_cast<uint8_t*>(memory), bytes));
+}
+
+MappedBytes::~MappedBytes() { ::munmap(data_, size_); }
+
+absl::StatusOr<std::unique_ptr<MappedBytes>> HandoffLane::MapRooms(
+    size_t slots) {
+  return MappedBytes::Map(SpscRing<HandoffSlot>::SlotsFor(slots) * kRoomBytes);
+}
+
+absl::StatusOr<std::unique_ptr<HandoffLane>> HandoffLane::Create(size_t slots) {
+  ASSIGN_OR_RETURN(std::unique_ptr<MappedBytes> rooms, MapRooms(slots));
+  std::unique_ptr<HandoffLane> lane(new HandoffLane(slots));
+  // No slot is claimed yet.
+  const size_t count = lane->ring_.Claim(lane->ring_.capacity());
+  for (size_t i = 0; i < count; ++i)
+    lane->ring_.slot(i).room = RoomOf(*rooms, i);
+  lane->ring_.slot(0).rooms = std::move(rooms);
   return lane;
 }
 
-HandoffLane::~HandoffLane() {
-  if (memory_ != nullptr) ::munmap(memory_, memory_bytes_);
+void HandoffLane::Resize(size_t slots, std::unique_ptr<MappedBytes> rooms) {
+  MappedBytes& memory = *rooms;
+  ring_.Resize(slots, [&](size_t i, HandoffSlot& slot) {
+    slot.room = RoomOf(memory, i);
+    if (i == 0) slot.rooms = std::move(rooms);
+  });
 }
 
 bool HandoffLane::Stage(uint32_t flow, Endpoint& endpoint, bool ethernet,
@@ -133,7 +166,12 @@ void HandoffLane::AddTo(HandoffCounters& sum) const {
 }
 
 absl::StatusOr<std::unique_ptr<HandoffLanes>> HandoffLanes::Create(
-    size_t workers, Dispatch dispatch) {
+    size_t workers, Dispatch dispatch, size_t slots) {
+  if (slots == 0) {
+    slots =
+        std::clamp(kSlotsOfAWorker / workers, kLeastByDefault, kMostByDefault);
+  }
+  RETURN_IF_ERROR(CheckSlots(slots));
   std::unique_ptr<HandoffLanes> all(new HandoffLanes(dispatch));
   for (size_t i = 0; i < workers; ++i) {
     all->fds_.emplace_back(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -143,8 +181,6 @@ absl::StatusOr<std::unique_ptr<HandoffLanes>> HandoffLanes::Create(
     }
     all->bells_.push_back(std::make_unique<Doorbell>(all->fds_.back().get()));
   }
-  const size_t slots =
-      std::clamp(kSlotsOfAWorker / workers, kLeastSlots, kMostSlots);
   for (size_t i = 0; i < workers * workers; ++i) {
     std::unique_ptr<HandoffLane> lane;
     const bool to_itself = i / workers == i % workers;
@@ -155,6 +191,38 @@ absl::StatusOr<std::unique_ptr<HandoffLanes>> HandoffLanes::Create(
     all->lanes_.push_back(std::move(lane));
   }
   return all;
+}
+
+absl::Status HandoffLanes::Resize(size_t slots) {
+  RETURN_IF_ERROR(CheckSlots(slots));
+  if (this->slots() == 0) {
+    return MakeError(Reason::kInvalidState,
+                     "handoff: there are no rings: the daemon has one worker, "
+                     "or is told --dispatch=direct");
+  }
+  // All that can fail comes first.
+  std::vector<std::unique_ptr<MappedBytes>> rooms(lanes_.size());
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    if (lanes_[i] == nullptr) continue;
+    ASSIGN_OR_RETURN(rooms[i], HandoffLane::MapRooms(slots));
+  }
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    if (lanes_[i] != nullptr) lanes_[i]->Resize(slots, std::move(rooms[i]));
+  }
+  return absl::OkStatus();
+}
+
+size_t HandoffLanes::slots() const {
+  for (const auto& lane : lanes_) {
+    if (lane != nullptr) return lane->capacity();
+  }
+  return 0;
+}
+
+void HandoffLanes::Reclaim() const {
+  for (const auto& lane : lanes_) {
+    if (lane != nullptr) lane->Reclaim();
+  }
 }
 
 void HandoffLanes::WaitDelivered() const {

@@ -24,6 +24,7 @@
 #include <span>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "encap/packet.h"
 #include "tunnel/base/unique_fd.h"
@@ -38,9 +39,29 @@
 
 namespace tunnel {
 
+// Memory that is mapped, and not touched until it is used.
+class MappedBytes {
+ public:
+  // Errors: FD_LIMIT when there is no memory to map.
+  static absl::StatusOr<std::unique_ptr<MappedBytes>> Map(size_t bytes);
+  ~MappedBytes();
+  MappedBytes(const MappedBytes&) = delete;
+  MappedBytes& operator=(const MappedBytes&) = delete;
+
+  uint8_t* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  MappedBytes(uint8_t* data, size_t size) : data_(data), size_(size) {}
+
+  uint8_t* const data_;
+  const size_t size_;  // bytes
+};
+
 // A packet on its way. `room` is the slot's for good.
 struct HandoffSlot {
   std::span<uint8_t> room;
+  std::unique_ptr<MappedBytes> rooms;  // of all slots; the first one has it
   encap::PacketBuffer packet;
   Endpoint* endpoint = nullptr;
   bool ethernet = false;
@@ -50,9 +71,10 @@ struct HandoffSlot {
 // From one worker to another.
 class HandoffLane {
  public:
-  // Errors: FD_LIMIT when there is no memory to map.
+  // Memory for so many slots. Errors: FD_LIMIT.
+  static absl::StatusOr<std::unique_ptr<MappedBytes>> MapRooms(size_t slots);
+  // Errors: FD_LIMIT.
   static absl::StatusOr<std::unique_ptr<HandoffLane>> Create(size_t slots);
-  ~HandoffLane();
   HandoffLane(const HandoffLane&) = delete;
   HandoffLane& operator=(const HandoffLane&) = delete;
 
@@ -61,7 +83,12 @@ class HandoffLane {
   bool Stage(uint32_t flow, Endpoint& endpoint, bool ethernet,
              const encap::PacketBuffer& packet, uint64_t receive_ns) noexcept;
   size_t staged() const noexcept { return staged_; }
-  bool IsFull() noexcept { return ring_.Claim(staged_ + 1) <= staged_; }
+  // What is staged stays in its storage: Resize() comes into force with the
+  // first packet of a batch.
+  bool IsFull() noexcept {
+    return staged_ == 0 ? ring_.Claim(1) == 0
+                        : ring_.ClaimMore(staged_ + 1) <= staged_;
+  }
   // Hands over what was staged; false when that was nothing.
   bool Publish() noexcept;
   // Everything of the flow that was ever staged has been written.
@@ -76,7 +103,15 @@ class HandoffLane {
   // The first `count` have been written, or dropped.
   void Done(size_t count) noexcept;
 
+  // ---- control ----
+  // Room for `slots` packets, from the next batch on; what waits is written
+  // first. `rooms`: MapRooms(slots).
+  void Resize(size_t slots, std::unique_ptr<MappedBytes> rooms);
+  // Frees what Resize() has replaced and nobody uses any more.
+  void Reclaim() { ring_.Reclaim(); }
+
   // ---- any thread ----
+  size_t capacity() const noexcept { return ring_.capacity(); }
   uint64_t accepted() const noexcept;
   // What was done with these packets is seen by the caller.
   uint64_t delivered() const noexcept;
@@ -88,8 +123,6 @@ class HandoffLane {
 
   explicit HandoffLane(size_t slots) : ring_(slots) {}
 
-  uint8_t* memory_ = nullptr;  // mapped, not touched until it is used
-  size_t memory_bytes_ = 0;
   SpscRing<HandoffSlot> ring_;
   // The receiving worker's.
   size_t staged_ = 0;
@@ -107,9 +140,15 @@ class HandoffLane {
 // All lanes of a pool, and the doorbell of each worker.
 class HandoffLanes {
  public:
-  // Errors: FD_LIMIT.
-  static absl::StatusOr<std::unique_ptr<HandoffLanes>> Create(
-      size_t workers, Dispatch dispatch);
+  // Packets of one lane.
+  static constexpr size_t kLeastSlots = 16;
+  static constexpr size_t kMostSlots = 16384;
+
+  // `slots`: of each lane, 0: fewer where there are many lanes. Errors:
+  // FIELD_INVALID, FD_LIMIT.
+  static absl::StatusOr<std::unique_ptr<HandoffLanes>> Create(size_t workers,
+                                                              Dispatch dispatch,
+                                                              size_t slots = 0);
 
   size_t workers() const { return bells_.size(); }
   Dispatch dispatch() const { return dispatch_; }
@@ -123,6 +162,15 @@ class HandoffLanes {
   // Control side, after a grace period: returns when all that was handed over
   // before it has been written. The workers must be running.
   void WaitDelivered() const;
+  // Control side: each lane has room for `slots` packets, from its next batch
+  // on. No packet is lost or overtaken. Errors, nothing has changed then:
+  // FIELD_INVALID, INVALID_STATE (no lanes), FD_LIMIT.
+  absl::Status Resize(size_t slots);
+  // Packets that a lane holds; 0: no lanes.
+  size_t slots() const;
+  // Control side: frees what Resize() has replaced, where workers are done with
+  // it.
+  void Reclaim() const;
   // When all workers have stopped: forgets what nobody writes any more.
   void Discard();
 

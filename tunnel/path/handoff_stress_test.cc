@@ -1,6 +1,6 @@
-// Hand-offs under pressure: endpoints that go and steering that is switched
-// while packets are on their way. fault_test runs it with each seeded fault of
-// the hand-off.
+// Hand-offs under pressure: endpoints that go, steering that is switched and
+// lanes that are resized while packets are on their way. fault_test runs it
+// with each seeded fault of the hand-off.
 
 #include <gtest/gtest.h>
 
@@ -159,6 +159,43 @@ TEST_P(HandoffOrder, IsKeptWhileSteeringIsSwitched) {
   const HandoffCounters handed = lanes_->Counters()[1];
   EXPECT_GT(handed.packets, 0u);
   EXPECT_LT(handed.packets, kPackets);
+}
+
+// A control thread changes the room all the while, as fast as it can.
+TEST_P(HandoffOrder, IsKeptWhileLanesAreResized) {
+  constexpr uint32_t kPackets = 40'000;
+  const auto endpoint = NewEndpoint();
+  Log log(kPackets);
+  std::atomic<bool> stop{false}, sent{false};
+  std::thread worker = StartReceiver(stop, [&](HandoffSlot& slot) {
+    if (Number(slot) % 61 == 0) std::this_thread::yield();
+    log.Write(Number(slot));
+  });
+  size_t resized = 0;
+  std::thread control([&] {
+    for (; !sent.load(std::memory_order_acquire) || resized < 300; ++resized) {
+      ASSERT_TRUE(lanes_->Resize(size_t{16} << resized % 5).ok());
+      if (resized % 7 == 0) lanes_->Reclaim();
+      std::this_thread::yield();
+    }
+  });
+  for (uint32_t i = 0; i < kPackets; ++i) {
+    const bool steered = i / 230 % 2 == 0;
+    Receive(steered ? SteerMode::kSteered : SteerMode::kSettling, i, *endpoint,
+            log);
+    if (i % 7 == 0) EndBatch(log);
+  }
+  while (log.size() < kPackets) {
+    EndBatch(log);
+    std::this_thread::yield();
+  }
+  sent.store(true, std::memory_order_release);
+  control.join();
+  stop.store(true, std::memory_order_release);
+  worker.join();
+  EXPECT_EQ(log.Disorder(), 0u) << "flows out of order";
+  EXPECT_GE(resized, 300u);
+  EXPECT_EQ(lanes_->Counters()[1].depth, 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Dispatch, HandoffOrder,

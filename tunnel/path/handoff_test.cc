@@ -7,6 +7,8 @@
 #include <memory>
 #include <set>
 
+#include "absl/strings/str_cat.h"
+#include "tunnel/base/error.h"
 #include "tunnel/path/handoff_fixture.h"
 
 namespace tunnel {
@@ -92,6 +94,70 @@ TEST_F(HandoffTest, AFullLaneRefusesAndCounts) {
   EXPECT_EQ(counters.depth, 0u);
   EXPECT_EQ(counters.wakeups, 0u) << "nobody has slept";
   EXPECT_EQ(lanes_->Counters()[0].packets, 0u);
+}
+
+TEST_F(HandoffTest, AResizeWaitsForTheBatchAndTakesWhatWaitsFirst) {
+  const auto endpoint = NewEndpoint();
+  HandoffLane& lane = *receiver_.lane_from(0);
+  ASSERT_TRUE(lanes_->Resize(16).ok());
+  EXPECT_EQ(lanes_->slots(), 16u);
+  // The receiver turns to a new storage when it looks for packets there.
+  ASSERT_TRUE(Stage(sender_, 1, *endpoint, 0));
+  sender_.Flush();
+  ASSERT_EQ(lane.Waiting(), 1u);
+  lane.Done(1);
+  const uint32_t first = 1;
+  uint32_t number = first;
+  for (int i = 0; i < 10; ++i)
+    ASSERT_TRUE(Stage(sender_, 1, *endpoint, number++));
+  // The batch that has begun ends where it is.
+  ASSERT_TRUE(lanes_->Resize(100).ok());
+  EXPECT_EQ(lanes_->slots(), 128u);
+  EXPECT_EQ(lanes_->Counters()[1].capacity, 128u);
+  for (int i = 0; i < 6; ++i)
+    ASSERT_TRUE(Stage(sender_, 1, *endpoint, number++));
+  EXPECT_FALSE(Stage(sender_, 1, *endpoint, 0)) << "the old room is full";
+  sender_.Flush();
+  for (int i = 0; i < 128; ++i)
+    ASSERT_TRUE(Stage(sender_, 1, *endpoint, number++, 5));
+  EXPECT_FALSE(Stage(sender_, 1, *endpoint, 0));
+  sender_.Flush();
+  // Back again: in force when the receiver has left the first storage.
+  ASSERT_TRUE(lanes_->Resize(16).ok());
+  EXPECT_FALSE(Stage(sender_, 1, *endpoint, 0));
+  EXPECT_EQ(lanes_->Counters()[1].depth, 144u);
+  for (uint32_t next = first; next < number; ++next) {
+    ASSERT_GT(lane.Waiting(), 0u);
+    EXPECT_EQ(Number(lane.at(0)), next);
+    EXPECT_EQ(lane.Settled(5), false);
+    lane.Done(1);
+  }
+  EXPECT_EQ(lane.Waiting(), 0u);
+  EXPECT_TRUE(lane.Settled(5));
+  lanes_->WaitDelivered();
+  lanes_->Reclaim();
+  for (int i = 0; i < 16; ++i)
+    ASSERT_TRUE(Stage(sender_, 1, *endpoint, number++));
+  EXPECT_FALSE(Stage(sender_, 1, *endpoint, 0));
+  lanes_->Discard();
+}
+
+TEST_F(HandoffTest, AResizeOutOfBoundsChangesNothing) {
+  const size_t before = lanes_->slots();
+  for (const size_t slots : {size_t{0}, size_t{15}, size_t{16385}}) {
+    const absl::Status status = lanes_->Resize(slots);
+    EXPECT_EQ(GetReason(status), Reason::kFieldInvalid);
+    EXPECT_EQ(status.message(),
+              absl::StrCat("packets: ", slots, "; want 16 to 16384"));
+  }
+  EXPECT_EQ(lanes_->slots(), before);
+  EXPECT_EQ(GetReason(HandoffLanes::Create(2, Dispatch::kHybrid, 5).status()),
+            Reason::kFieldInvalid);
+  for (const auto& none : {HandoffLanes::Create(1, Dispatch::kHybrid),
+                           HandoffLanes::Create(2, Dispatch::kDirect)}) {
+    EXPECT_EQ((*none)->slots(), 0u);
+    EXPECT_EQ(GetReason((*none)->Resize(64)), Reason::kInvalidState);
+  }
 }
 
 TEST_F(HandoffTest, ASleepingWorkerIsRungForOnceABatch) {

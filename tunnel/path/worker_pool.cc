@@ -26,7 +26,8 @@ absl::StatusOr<std::unique_ptr<WorkerPool>> WorkerPool::Create(
     const std::vector<int>& cpus, const Options& options) {
   std::unique_ptr<WorkerPool> pool(new WorkerPool());
   ASSIGN_OR_RETURN(pool->lanes_,
-                   HandoffLanes::Create(transports.size(), options.dispatch));
+                   HandoffLanes::Create(transports.size(), options.dispatch,
+                                        options.handoff_packets));
   for (size_t i = 0; i < transports.size(); ++i) {
     pool->workers_.push_back(std::make_unique<Worker>(
         i, cpus[i % cpus.size()], table, qsbr.reader(i), *pool->lanes_,

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "tunnel/endpoint/endpoint.h"
 #include "tunnel/endpoint/endpoint_table.h"
@@ -51,6 +52,7 @@ class WorkerPool {
   struct Options {
     std::chrono::nanoseconds busy_poll{0};  // of each Worker
     Dispatch dispatch = Dispatch::kHybrid;
+    size_t handoff_packets = 0;  // of each lane; 0: as many as seem right
   };
   static absl::StatusOr<std::unique_ptr<WorkerPool>> Create(
       const EndpointTable& table, Qsbr& qsbr,
@@ -68,7 +70,15 @@ class WorkerPool {
 
   // After a grace period: returns when every packet that workers have handed
   // to each other before it has been written.
-  void WaitHandedOver(const ConfigSection&) const { lanes_->WaitDelivered(); }
+  void WaitHandedOver(const ConfigSection&) const {
+    lanes_->WaitDelivered();
+    lanes_->Reclaim();
+  }
+  // How many packets each lane between two workers holds; as HandoffLanes.
+  absl::Status ResizeHandoff(const ConfigSection&, size_t packets) {
+    return lanes_->Resize(packets);
+  }
+  size_t handoff_packets() const { return lanes_->slots(); }
 
   // Readable while packets wait that no worker has received. Of the pool.
   std::vector<int> receive_fds() const;

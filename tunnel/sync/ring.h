@@ -6,15 +6,14 @@
 // No lock; no allocation and no atomic read-modify-write but in the batch in
 // which a new capacity comes into force.
 //
-// Producer: Claim() and Publish(), or Push(), PushBatch(). Consumer: Peek() and
-// Release(), or Pop(), PopBatch(), Purge(). Nobody waits: a full ring refuses,
-// an empty one gives nothing (doorbell.h lets a consumer sleep). Control:
-// Resize().
-// Barriers: Publish() releases the items with the tail, Peek() acquires them
-// [R1]; Release() gives back emptied slots with the head, Claim() acquires them
-// [R2]; the producer's last tail in the old storage comes before the link to
-// the new one [R3]; new storage goes to the producer and old storage back to
-// control whole [R4].
+// Producer: Claim(), ClaimMore() and Publish(), or Push(), PushBatch().
+// Consumer: Peek() and Release(), or Pop(), PopBatch(), Purge(). Nobody waits:
+// a full ring refuses, an empty one gives nothing (doorbell.h lets a consumer
+// sleep). Control: Resize(), Reclaim(). Barriers: Publish() releases the items
+// with the tail, Peek() acquires them [R1]; Release() gives back emptied slots
+// with the head, ClaimMore() acquires them [R2]; the producer's last tail in
+// the old storage comes before the link to the new one [R3]; new storage goes
+// to the producer and old storage back to control whole [R4].
 //
 //   may run beside   producer        consumer        Resize
 //   producer         one thread      yes             yes
@@ -73,18 +72,37 @@ class SpscRing {
   // under way in that sense, this one waits for its end; of several the last
   // counts.
   void Resize(size_t capacity) {
+    Resize(capacity, [](size_t, T&) {});
+  }
+  // The same; `prepare(i, slot)` is called before for each of the new slots,
+  // whose number is `capacity` rounded up.
+  template <typename Prepare>
+  void Resize(size_t capacity, const Prepare& prepare) {
     auto segment = std::make_unique<Segment>(capacity);
+    for (size_t i = 0; i < segment->capacity(); ++i)
+      prepare(i, segment->slots[i]);
     capacity_.store(segment->capacity(), std::memory_order_relaxed);
-    // Pairs with Claim(); one that nobody took comes back [R4].
+    // Pairs with TakeWanted(); one that nobody took comes back [R4].
     delete wanted_.exchange(segment.release(), std::memory_order_acq_rel);
+    Reclaim();
+  }
+  // Frees the storage that changes have left behind.
+  void Reclaim() {
     FreeChain(retired_.exchange(nullptr, std::memory_order_acquire));  // [R4]
   }
+  // Slots of a ring of this capacity.
+  static size_t SlotsFor(size_t capacity) { return RoundUp(capacity); }
 
   // ---- producer ----
   // How many of `count` slots are free now, at most; they are slot(0), slot(1)
   // and so on, and are the producer's until Publish().
   size_t Claim(size_t count) noexcept {
     if (wanted_.load(std::memory_order_relaxed) != nullptr) TakeWanted();
+    return ClaimMore(count);
+  }
+  // The same behind a Claim() whose slots are in use and not published yet:
+  // slot(0) stays the same one.
+  size_t ClaimMore(size_t count) noexcept {
     Segment& s = *producing_;
     const uint64_t tail = s.tail.load(std::memory_order_relaxed);
     size_t room = s.capacity() - (tail - s.head_seen);
@@ -166,7 +184,7 @@ class SpscRing {
   void Release(size_t count) noexcept {
     Segment& s = *consuming_;
     const uint64_t head = s.head.load(std::memory_order_relaxed) + count;
-    // Pairs with Claim() [R2].
+    // Pairs with ClaimMore() [R2].
     s.head.store(head, std::memory_order_release);
   }
 

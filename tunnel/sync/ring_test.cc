@@ -108,6 +108,31 @@ TEST(SpscRing, OfSeveralResizesTheLastCounts) {
   EXPECT_EQ(ring.PushBatch(in), 4u);
 }
 
+TEST(SpscRing, AClaimInUseKeepsItsStorage) {
+  const auto owned = std::make_unique<SpscRing<int>>(4);
+  auto& ring = *owned;
+  ASSERT_EQ(ring.Claim(1), 1u);
+  ring.slot(0) = 1;
+  size_t prepared = 0;
+  ring.Resize(5, [&](size_t i, int& slot) {
+    EXPECT_EQ(i, prepared++);
+    slot = 100 + static_cast<int>(i);
+  });
+  EXPECT_EQ(prepared, 8u);
+  EXPECT_EQ(ring.ClaimMore(9), 4u);
+  EXPECT_EQ(ring.slot(0), 1);
+  ring.slot(1) = 2;
+  ring.Publish(2);
+  EXPECT_EQ(ring.Claim(9), 8u);
+  for (int i = 0; i < 8; ++i)
+    EXPECT_EQ(ring.slot(static_cast<size_t>(i)), 100 + i);
+  ring.Publish(1);
+  std::array<int, 4> out{};
+  EXPECT_EQ(ring.PopBatch(out), 3u);
+  EXPECT_EQ(out, (std::array<int, 4>{1, 2, 100, 0}));
+  ring.Reclaim();
+}
+
 struct Wide {
   std::array<uint64_t, 6> words{};
 };
