@@ -184,5 +184,91 @@ class Merged(Sizes, unittest.TestCase):
             host.space.run(["ethtool", "-K", lab.LINK, "gro", "on"])
 
 
+class Forwarded(unittest.TestCase):
+    """Beyond end b lies a host behind a link with its own offloads: the kernel of b
+    cuts there what it has decapsulated whole."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pair = lab.Pair(1, offload=True)
+        a, cls.b = (host.space for host in cls.pair.hosts)
+        cls.host = namespace.Namespace("c")
+        cls.near = a
+        namespace.connect(cls.host, "eth0", cls.b, "lan", offload=True)
+        cls.host.ip("addr add 10.5.0.2/24 dev eth0")
+        cls.host.ip("route add default via 10.5.0.1")
+        cls.b.ip("addr add 10.5.0.1/24 dev lan")
+        cls.b.sysctl("net/ipv4/ip_forward", 1)
+        cls.pair.create("t", 1, "gre", options=ZERO + "datapath bpf", carries="4")
+        a.ip("route add 10.5.0.0/24 dev t")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.host.delete()
+        cls.pair.close()
+
+    def test_both_ways(self):
+        for offload in (True, False):
+            with self.subTest(offload=offload):
+                if not offload:
+                    namespace.disable_offload(self.b, "lan")
+                traffic.tcp_transfer(self.near, self.host, "10.5.0.2", _BYTES)
+                traffic.tcp_transfer(self.host, self.near, lab.inner(1, "4", 1), _BYTES)
+                sink = traffic.UdpSink(self.host, "10.5.0.2")
+                source = traffic.UdpSource(self.near, "10.5.0.2", sink.port, size=_SIZE,
+                                           run=_RUN)
+                for _ in range(10):
+                    source.send(_RUN + 1)
+                    self.assertEqual(sink.wait_for(source.sent), source.sent)
+                source.stop()
+                sink.close()
+                self.assertEqual(sink.numbers, list(range(source.sent)))
+        for space in (self.near, self.host):
+            for group in ("Tcp", "Udp"):
+                self.assertEqual(space.snmp(group, "InCsumErrors"), 0)
+
+
+class Hub(unittest.TestCase):
+    """Hosts c and d behind a, each with a tunnel to b, which forwards from one tunnel
+    to the other."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pair = lab.Pair(2, offload=True)
+        a, b = (host.space for host in cls.pair.hosts)
+        cls.ends = []
+        for number, (name, out) in enumerate((("c", "t"), ("d", "u")), 1):
+            cls.pair.create(out, number, "gre", options=ZERO + "datapath bpf", carries="4")
+            end = namespace.Namespace(name)
+            cls.ends.append(end)
+            link = "lan" + name
+            namespace.connect(end, "eth0", a, link, offload=True)
+            end.ip("addr add 10.5.%d.2/24 dev eth0" % number)
+            end.ip("route add default via 10.5.%d.1" % number)
+            a.ip("addr add 10.5.%d.1/24 dev %s" % (number, link))
+            a.ip("rule add iif %s lookup %d" % (link, 100 + number))
+        for number, out in enumerate(("t", "u"), 1):
+            a.ip("route add 10.5.%d.0/24 dev %s table %d" % (3 - number, out, 100 + number))
+            b.ip("route add 10.5.%d.0/24 dev %s" % (number, out))
+        for space in (a, b):
+            space.sysctl("net/ipv4/ip_forward", 1)
+
+    @classmethod
+    def tearDownClass(cls):
+        for end in cls.ends:
+            end.delete()
+        cls.pair.close()
+
+    def test_tcp_passes_the_hub(self):
+        c, d = self.ends
+        traffic.tcp_transfer(c, d, "10.5.2.2", _BYTES)
+        traffic.tcp_transfer(d, c, "10.5.1.2", _BYTES)
+        for host in self.pair.hosts:
+            for name in ("t", "u"):
+                self.assertEqual(host.daemon.stats(name)["drops"], {})
+        for end in self.ends:
+            self.assertEqual(end.snmp("Tcp", "InCsumErrors"), 0)
+
+
 if __name__ == "__main__":
     runner.main()
