@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tunnel/base/status_macros.h"
+#include "tunnel/underlay/flow_fanout.h"
 #include "tunnel/underlay/socket_options.h"
 #include "tunnel/underlay/vnet_translate.h"
 
@@ -46,10 +47,15 @@ absl::StatusOr<UniqueFd> OpenMember(uint16_t ether_type) {
   return fd;
 }
 
+// A flow fanout for a single member: it costs the kernel next to nothing.
+constexpr int kLoneMember = PACKET_FANOUT_CPU;
+
 // Joins the group `id`; the first member makes it with id 0 and gets the id
-// that the kernel has chosen.
-absl::Status JoinFanout(int fd, bool first, int& id) {
-  int mode = PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_DEFRAG;
+// that the kernel has chosen. An empty `flows`: there are no other members.
+absl::Status JoinFanout(int fd, bool first, std::span<const sock_filter> flows,
+                        int& id) {
+  int mode = PACKET_FANOUT_FLAG_DEFRAG |
+             (flows.empty() ? kLoneMember : PACKET_FANOUT_CBPF);
   if (first) mode |= PACKET_FANOUT_FLAG_UNIQUEID;
   RETURN_IF_ERROR(SetOption(fd, SOL_PACKET, PACKET_FANOUT, id | mode << 16,
                             "PACKET_FANOUT"));
@@ -59,6 +65,13 @@ absl::Status JoinFanout(int fd, bool first, int& id) {
     return SocketError(errno, "PACKET_FANOUT");
   }
   id = value & 0xffff;
+  if (!first || flows.empty()) return absl::OkStatus();
+  const sock_fprog program{static_cast<uint16_t>(flows.size()),
+                           const_cast<sock_filter*>(flows.data())};
+  if (setsockopt(fd, SOL_PACKET, PACKET_FANOUT_DATA, &program,
+                 sizeof(program)) != 0) {
+    return SocketError(errno, "PACKET_FANOUT_DATA");
+  }
   return absl::OkStatus();
 }
 
@@ -113,9 +126,11 @@ PacketReceiver::OpenGroup(encap::IpFamily family, size_t workers,
   const bool v4 = family == encap::IpFamily::kV4;
   std::vector<std::shared_ptr<PacketReceiver>> group;
   int id = 0;
+  std::vector<sock_filter> flows;
+  if (workers > 1) flows = v4 ? FlowFanoutV4() : FlowFanoutV6();
   for (size_t i = 0; i < workers; ++i) {
     ASSIGN_OR_RETURN(UniqueFd fd, OpenMember(v4 ? ETH_P_IP : ETH_P_IPV6));
-    RETURN_IF_ERROR(JoinFanout(fd.get(), i == 0, id));
+    RETURN_IF_ERROR(JoinFanout(fd.get(), i == 0, flows, id));
     group.push_back(
         std::shared_ptr<PacketReceiver>(new PacketReceiver(std::move(fd))));
   }
