@@ -329,6 +329,7 @@ TEST(ConvertTest, ShowsStatusBesideSpec) {
   view.create_time = absl::FromUnixNanos(1'500'000'000'250'000'000);
   view.paused = true;
   view.datapath_reason = "rate is set";
+  view.kernel_steering = "cpus 0-3";
   const v1::Tunnel out = ViewToProto(view);
   EXPECT_EQ(out.name(), "gre0");
   EXPECT_EQ(out.etag(), "\"e\"");
@@ -340,6 +341,7 @@ TEST(ConvertTest, ShowsStatusBesideSpec) {
   EXPECT_EQ(out.create_time().nanos(), 250'000'000);
   EXPECT_EQ(out.datapath_in_use(), v1::DATAPATH_USER);
   EXPECT_EQ(out.datapath_reason(), "rate is set");
+  EXPECT_EQ(out.kernel_steering(), "cpus 0-3");
   EXPECT_TRUE(out.paused());
   EXPECT_FALSE(out.detached());
 }

@@ -30,6 +30,18 @@ FastRecord RecordOf(const Wiring& wiring) {
   return record;
 }
 
+FastSteering SteeringOf(const EndpointConfig& config) {
+  switch (config.steering) {
+    case Steering::kOff:
+      return FastSteering::kOff;
+    case Steering::kOn:
+      return FastSteering::kOn;
+    case Steering::kAuto:
+      break;
+  }
+  return FastSteering::kAuto;
+}
+
 }  // namespace
 
 std::string ManagerImpl::WhyUserPathNow(const Wiring& wiring) {
@@ -91,6 +103,8 @@ absl::Status ManagerImpl::EnterFast(Endpoint& endpoint, Wiring& wiring) {
   wiring.fast.record = RecordOf(wiring);
   ASSIGN_OR_RETURN(wiring.fast.entry,
                    endpoint.fast()->Prepare(wiring.fast.record));
+  wiring.fast.steered =
+      endpoint.fast()->Steer(SteeringOf(wiring.config), path().pool.cpus());
   // It will be forgotten some time.
   if (wiring.underlay.path->LearnedNow(SteadyCoarseNs()).has_value())
     paths_.NoteLearned();

@@ -167,6 +167,7 @@ TunnelView ManagerImpl::PlannedView(const Wiring& wiring) {
   view.path = wiring.underlay.path;
   view.overhead = encap::EncapOverhead(wiring.config.encap);
   view.datapath_reason = wiring.fast.why;
+  view.kernel_steering = wiring.fast.steered;
   if (wiring.fast.why.empty()) view.datapath_in_use = DatapathMode::kBpf;
   return view;
 }

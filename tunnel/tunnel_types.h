@@ -75,6 +75,8 @@ struct TunnelView {
   DatapathMode datapath_in_use = DatapathMode::kUser;
   // Why the user path does, in one clause ("checksum is on"); empty when kBpf.
   std::string datapath_reason;
+  // FastTunnel::Steer(), when kBpf.
+  std::string kernel_steering;
   uint64_t generation = 0;
   uint64_t revision = 0;
   absl::Time create_time;

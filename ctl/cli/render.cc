@@ -173,6 +173,8 @@ std::string StatusLines(const Tunnel& tunnel) {
     if (!tunnel.datapath_reason().empty()) {
       absl::StrAppend(&text, " (", tunnel.datapath_reason(), ")");
     }
+    if (!tunnel.kernel_steering().empty())
+      absl::StrAppend(&text, ", steering ", tunnel.kernel_steering());
     absl::StrAppend(&text, "\n");
   }
   // Where `local` names an interface.

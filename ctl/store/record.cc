@@ -74,6 +74,7 @@ absl::StatusOr<TunnelView> ViewFromProto(const v1::Tunnel& tunnel) {
   view.datapath_in_use =
       ctl::FromProto(tunnel.datapath_in_use()).value_or(DatapathMode::kUser);
   view.datapath_reason = tunnel.datapath_reason();
+  view.kernel_steering = tunnel.kernel_steering();
   if (const auto local = encap::IpAddress::Parse(tunnel.effective_local()))
     view.effective_local = *local;
   if (tunnel.has_overlap_until()) {

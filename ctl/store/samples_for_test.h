@@ -106,6 +106,7 @@ inline TunnelView FullView() {
   view.effective_local = *encap::IpAddress::Parse("192.0.2.1");
   view.datapath_in_use = DatapathMode::kBpf;
   view.datapath_reason = "rate is set";
+  view.kernel_steering = "cpus 0-3";
   view.overlap_until = absl::FromUnixSeconds(1'900'000'000);
   return view;
 }

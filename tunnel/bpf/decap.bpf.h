@@ -263,6 +263,9 @@ int tunneld_decap(struct __sk_buff* skb) {
   count->receive_bytes += inner_len;
   count->last_receive_ns = bpf_ktime_get_coarse_ns();
   skb->mark = 0;
+  // Steering goes by the inner flow; the queue is one of the underlay's.
+  bpf_set_hash_invalid(skb);
+  skb->queue_mapping = 0;
   return bpf_redirect(device, BPF_F_INGRESS);
 }
 

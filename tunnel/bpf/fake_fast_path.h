@@ -103,6 +103,11 @@ class FakeFastPath : public FastPath {
     void SetOutput(const FastEntry* entry) override {
       path_.Note(absl::StrCat("out ", ifindex_, " ", Text(entry)));
     }
+    std::string Steer(FastSteering steering,
+                      std::span<const int> cpus) override {
+      if (steering == FastSteering::kOff) return "off";
+      return absl::StrCat(cpus.size(), " cpus");
+    }
     FastCounters Read() const override {
       const MutexLock lock(path_.mu_);
       return path_.counters_;

@@ -16,6 +16,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -54,6 +56,13 @@ struct FastCounters {
   uint64_t last_receive_ns = 0;     // CLOCK_MONOTONIC_COARSE; 0: none
 };
 
+// Whether packets that the kernel has decapsulated are shared among CPUs.
+enum class FastSteering {
+  kOff,   // takes back what was set; leaves a mask that somebody else has set
+  kAuto,  // steers, unless somebody else has set a mask
+  kOn,    // steers
+};
+
 enum class FastDirection { kOut, kIn };
 
 // How far a direction has turned.
@@ -81,6 +90,10 @@ class FastTunnel {
   // `entry`; nullptr: they go to the device's queues. Programs that have begun
   // may still use what was there before; Wait() tells when they have ended.
   virtual void SetOutput(const FastEntry* entry) = 0;
+  // Receive packet steering of the device over `cpus`. Says what is in force:
+  // "cpus 0-3", "off", or "off: " and why it can not be on.
+  virtual std::string Steer(FastSteering steering,
+                            std::span<const int> cpus) = 0;
   virtual FastCounters Read() const = 0;
 
   virtual FastTurn Turn(FastDirection direction) const = 0;

@@ -93,6 +93,10 @@ class LinuxFastPath::Tunnel : public FastTunnel {
   }
   void RemoveInput() { --inputs_; }
 
+  std::string Steer(FastSteering steering, std::span<const int> cpus) override {
+    return path_.steering_.Set(device_, steering, cpus);
+  }
+
   FastCounters Read() const override {
     const fp_counter_block sum = path_.object_->ReadCounters(id_);
     return {.transmit_packets = sum.transmit_packets,

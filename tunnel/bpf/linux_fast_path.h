@@ -24,6 +24,7 @@
 #include "tunnel/bpf/attachment.h"
 #include "tunnel/bpf/fast_path.h"
 #include "tunnel/bpf/kernel_object.h"
+#include "tunnel/bpf/receive_steering.h"
 
 namespace tunnel {
 
@@ -87,6 +88,7 @@ class LinuxFastPath : public FastPath {
 
   const Attachment::Via via_;
   std::future<absl::StatusOr<std::unique_ptr<KernelObject>>> loading_;
+  ReceiveSteering steering_;
   std::unique_ptr<KernelObject> object_;
   std::optional<absl::Status> usable_;  // once it has been tried
   std::map<uint32_t, std::weak_ptr<Attachment>> underlays_;  // by ifindex

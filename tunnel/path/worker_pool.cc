@@ -87,6 +87,12 @@ std::vector<int> WorkerPool::receive_fds() const {
   return all;
 }
 
+std::vector<int> WorkerPool::cpus() const {
+  std::vector<int> all;
+  for (const auto& worker : workers_) all.push_back(worker->cpu());
+  return all;
+}
+
 DropCounts WorkerPool::UnmatchedDrops() const {
   DropCounts sum{};
   for (const auto& worker : workers_)

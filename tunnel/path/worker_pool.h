@@ -82,6 +82,8 @@ class WorkerPool {
 
   // Readable while packets wait that no worker has received. Of the pool.
   std::vector<int> receive_fds() const;
+  // On which they run, one for each worker.
+  std::vector<int> cpus() const;
 
   // Any thread.
   std::vector<WorkerCounters> Counters() const;
