@@ -158,6 +158,18 @@ std::string SpecLines(const Tunnel& tunnel) {
   return text;
 }
 
+// Empty from a daemon that does not say.
+std::string DatapathLine(const Tunnel& tunnel) {
+  if (tunnel.datapath_in_use() == tunnel::v1::DATAPATH_UNSPECIFIED) return "";
+  std::string text = absl::StrCat("    datapath in use ",
+                                  DatapathText(tunnel.datapath_in_use()));
+  if (!tunnel.datapath_reason().empty())
+    absl::StrAppend(&text, " (", tunnel.datapath_reason(), ")");
+  if (!tunnel.kernel_steering().empty())
+    absl::StrAppend(&text, ", steering ", tunnel.kernel_steering());
+  return text + "\n";
+}
+
 std::string StatusLines(const Tunnel& tunnel) {
   std::string text = absl::StrCat("    mtu ", MtuText(tunnel));
   if (!tunnel.mtu_reason().empty()) {
@@ -167,16 +179,7 @@ std::string StatusLines(const Tunnel& tunnel) {
     absl::StrAppend(&text, ", overhead ", tunnel.overhead());
   }
   absl::StrAppend(&text, "\n");
-  if (tunnel.datapath_in_use() != tunnel::v1::DATAPATH_UNSPECIFIED) {
-    absl::StrAppend(&text, "    datapath in use ",
-                    DatapathText(tunnel.datapath_in_use()));
-    if (!tunnel.datapath_reason().empty()) {
-      absl::StrAppend(&text, " (", tunnel.datapath_reason(), ")");
-    }
-    if (!tunnel.kernel_steering().empty())
-      absl::StrAppend(&text, ", steering ", tunnel.kernel_steering());
-    absl::StrAppend(&text, "\n");
-  }
+  absl::StrAppend(&text, DatapathLine(tunnel));
   // Where `local` names an interface.
   if (!tunnel.effective_local().empty() &&
       tunnel.effective_local() != tunnel.local()) {

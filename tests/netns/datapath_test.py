@@ -256,7 +256,8 @@ class Field(lab.PairCase):
         self.create("t", 1, "datapath bpf")
         wait_for(self.a.daemon, "t", BPF)
         self.assertEqual(self.in_use("t"), (BPF, ""))
-        self.assertIn("    datapath in use bpf\n", self.a.daemon.ctl("show -d t").out)
+        self.assertIn("    datapath in use bpf, steering cpus ",
+                      self.a.daemon.ctl("show -d t").out)
         self.a.daemon.ctl("set t datapath user")
         state, reason = self.in_use("t")
         self.assertEqual(state, USER)
@@ -269,6 +270,24 @@ class Field(lab.PairCase):
         self.assertEqual(self.in_use("t"), (USER, "administratively down"))
         self.a.daemon.ctl("up t")
         wait_for(self.a.daemon, "t", BPF)
+
+    def masks(self, name):
+        """The receive packet steering of the queues of a device."""
+        return self.a.space.run(
+            ["unshare", "--mount", "sh", "-c", "mount -t sysfs none /sys && "
+             "cat /sys/class/net/%s/queues/rx-*/rps_cpus" % name]).out.split()
+
+    def test_packets_are_steered_to_the_cpus_of_the_workers(self):
+        self.create("t", 1, "datapath bpf")
+        wait_for(self.a.daemon, "t", BPF)
+        mask = sum(1 << cpu for cpu in os.sched_getaffinity(0))
+        self.assertEqual({int(m.replace(",", ""), 16) for m in self.masks("t")}, {mask})
+        self.assertRegex(self.a.daemon.show("t")["kernel_steering"], r"^cpus \d")
+        self.a.daemon.ctl("set t steering off")
+        self.assertEqual({int(m.replace(",", ""), 16) for m in self.masks("t")}, {0})
+        self.assertEqual(self.a.daemon.show("t")["kernel_steering"], "off")
+        self.a.daemon.ctl("set t datapath user")
+        self.assertNotIn("kernel_steering", self.a.daemon.show("t"))
 
     def test_kept_in_files_and_in_the_store(self):
         self.create("t", 1, "datapath bpf")

@@ -22,6 +22,7 @@ namespace tunnel {
 namespace {
 
 constexpr int kBitsAWord = 32;
+constexpr absl::string_view kNone = "0";
 
 UniqueFd MountSysfs() {
   const UniqueFd context(::fsopen("sysfs", FSOPEN_CLOEXEC));
@@ -44,7 +45,7 @@ std::optional<std::string> ReadAt(int dir, const std::string& path) {
 }
 
 // 0, or the error number.
-int WriteAt(int dir, const std::string& path, const std::string& text) {
+int WriteAt(int dir, const std::string& path, absl::string_view text) {
   const UniqueFd fd(::openat(dir, path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd || ::write(fd.get(), text.data(), text.size()) < 0) return errno;
   return 0;
@@ -99,26 +100,32 @@ std::string ReceiveSteering::Set(uint32_t ifindex, FastSteering mode,
   const auto shown = ReadAt(sysfs_.get(), device + "/ifindex");
   if (shown != absl::StrCat(ifindex))
     return "off: /sys does not show this network namespace";
-  const std::string file = device + "/queues/rx-0/rps_cpus";
-  const auto found = ReadAt(sysfs_.get(), file);
-  if (!found.has_value()) return "off: the kernel was built without CONFIG_RPS";
-
   const std::string ours = CpuMask(cpus);
-  const std::string current = Significant(*found);
-  const bool foreign = current != "0" && current != ours;
-  if (mode == FastSteering::kOff) {
-    if (current == "0" || foreign) return "off";
-    const int error = WriteAt(sysfs_.get(), file, "0");
-    return error == 0 ? "off" : absl::StrCat("cpus ", ours);
-  }
-  if (foreign && mode == FastSteering::kAuto)
-    return absl::StrCat("off: rps_cpus was set to ", current, " by hand");
-  if (current != ours) {
-    if (const int error = WriteAt(sysfs_.get(), file, ours); error != 0)
-      return absl::StrCat("off: rps_cpus of the device can not be written, ",
+  std::string current;
+  for (size_t queue = 0;; ++queue) {
+    const std::string file =
+        absl::StrCat(device, "/queues/rx-", queue, "/rps_cpus");
+    const auto found = ReadAt(sysfs_.get(), file);
+    if (!found.has_value()) break;  // behind the last one
+    current = Significant(*found);
+    if (current != kNone && current != ours) {
+      if (mode == FastSteering::kOff) return "off";
+      if (mode == FastSteering::kAuto)
+        return absl::StrCat("off: rps_cpus was set to ", current, " by hand");
+    }
+    const absl::string_view wanted =
+        mode == FastSteering::kOff ? kNone : absl::string_view(ours);
+    if (current == wanted) continue;
+    if (const int error = WriteAt(sysfs_.get(), file, wanted); error != 0) {
+      return absl::StrCat(mode == FastSteering::kOff ? "on: " : "off: ",
+                          "rps_cpus of the device can not be written, ",
                           strerrordesc_np(error));
+    }
   }
-  return absl::StrCat("cpus ", CpuRanges({cpus.begin(), cpus.end()}));
+  if (current.empty()) return "off: the kernel was built without CONFIG_RPS";
+  return mode == FastSteering::kOff
+             ? "off"
+             : absl::StrCat("cpus ", CpuRanges({cpus.begin(), cpus.end()}));
 }
 
 }  // namespace tunnel

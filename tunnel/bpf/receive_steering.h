@@ -26,9 +26,11 @@ class ReceiveSteering {
   // alone, if the caller may mount (CAP_SYS_ADMIN); else the one at /sys.
   ReceiveSteering();
 
-  // Sets the mask of the first receive queue of the device `ifindex` to `cpus`.
-  // Says what is in force afterwards: "cpus 0-3", "off", or
-  // "off: " and why it can not be set.
+  // Sets the masks of all receive queues of the device `ifindex` to `cpus`:
+  // what the kernel decapsulates and what the workers write then wait for the
+  // same CPU in one queue, so a flow that changes over between the two keeps
+  // its order. Says what is in force afterwards: "cpus 0-3", "off", or "off: "
+  // and why it can not be set ("on: ", why it can not be taken back).
   std::string Set(uint32_t ifindex, FastSteering mode,
                   std::span<const int> cpus);
 
