@@ -34,6 +34,7 @@ class Tunneld(Peer):
 
     kind = OURS
     mode, options, datapath, flags = "gre", "", "user", ()
+    receiver = None  # the datapath at the other end, where it is another one
 
     def __init__(self, cpus):
         super().__init__(cpus)
@@ -47,9 +48,12 @@ class Tunneld(Peer):
                                        prefix=machine.pinned(self.cpus[end], [])))
         for end in (0, 1):
             self.create(end, DEVICE, OUTER[self.family][1 - end], INNER[end])
-        if self.datapath == "bpf":
-            for daemon in self.daemons:
+        for end, daemon in enumerate(self.daemons):
+            if self.datapath_of(end) == "bpf":
                 self.wait_for_bpf(daemon)
+
+    def datapath_of(self, end):
+        return self.receiver if end == 1 and self.receiver else self.datapath
 
     @staticmethod
     def wait_for_bpf(daemon):
@@ -67,7 +71,7 @@ class Tunneld(Peer):
         if address:
             words += " address %s/24" % address
         if has_word("datapath"):  # a build without it has the user path alone
-            words += " datapath " + self.datapath
+            words += " datapath " + self.datapath_of(end)
         done = self.daemons[end].ctl(words, check=False)
         if done.code != 0:
             raise Unavailable("tunnelctl: " + (done.err or done.out).strip())
@@ -99,6 +103,10 @@ def variants():
         if options:  # the kernel sends no UDP checksum
             options, about = options + " noudpcsum", about + " noudpcsum"
         made.append(_variant(name + " bpf", mode, family, options, about, "bpf"))
+    made.append(type("Trains", (made[0],), {
+        "name": "ours gre4 from bpf", "datapath": "bpf", "receiver": "user",
+        "about": "tunneld, mode gre, sent by the kernel, whose segments leave in trains; "
+                 "received by the daemon"}))
     return made
 
 
