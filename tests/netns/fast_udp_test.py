@@ -16,6 +16,19 @@ _BYTES = 4 << 20
 _RUN, _SIZE = 10, 1000
 
 
+def send_runs(test, near, far, target, times):
+    """Runs of datagrams and a single one behind each: all come, once and in order."""
+    sink = traffic.UdpSink(far, target)
+    source = traffic.UdpSource(near, target, sink.port, size=_SIZE, run=_RUN)
+    for _ in range(times):
+        source.send(_RUN + 1)
+        test.assertEqual(sink.wait_for(source.sent), source.sent)
+    source.stop()
+    sink.close()
+    test.assertEqual(sink.numbers, list(range(source.sent)))
+    test.assertEqual(sink.bad, 0)
+
+
 class Port(FastCase):
     def test_tunnels_of_both_paths_share_a_port(self):
         for name, number, mode, options in (
@@ -139,16 +152,7 @@ class Sizes:
             for family in "46":
                 with self.subTest(tunnel, inner=family):
                     target = lab.inner(number, family, 2)
-                    sink = traffic.UdpSink(self.b.space, target)
-                    source = traffic.UdpSource(self.a.space, target, sink.port,
-                                               size=_SIZE, run=_RUN)
-                    for _ in range(25):
-                        source.send(_RUN + 1)
-                        self.assertEqual(sink.wait_for(source.sent), source.sent)
-                    source.stop()
-                    sink.close()
-                    self.assertEqual(sink.numbers, list(range(source.sent)))
-                    self.assertEqual(sink.bad, 0)
+                    send_runs(self, self.a.space, self.b.space, target, 25)
             self.assert_nothing_lost("t%d" % number)
 
 
@@ -214,15 +218,7 @@ class Forwarded(unittest.TestCase):
                     namespace.disable_offload(self.b, "lan")
                 traffic.tcp_transfer(self.near, self.host, "10.5.0.2", _BYTES)
                 traffic.tcp_transfer(self.host, self.near, lab.inner(1, "4", 1), _BYTES)
-                sink = traffic.UdpSink(self.host, "10.5.0.2")
-                source = traffic.UdpSource(self.near, "10.5.0.2", sink.port, size=_SIZE,
-                                           run=_RUN)
-                for _ in range(10):
-                    source.send(_RUN + 1)
-                    self.assertEqual(sink.wait_for(source.sent), source.sent)
-                source.stop()
-                sink.close()
-                self.assertEqual(sink.numbers, list(range(source.sent)))
+                send_runs(self, self.near, self.host, "10.5.0.2", 10)
         for space in (self.near, self.host):
             for group in ("Tcp", "Udp"):
                 self.assertEqual(space.snmp(group, "InCsumErrors"), 0)

@@ -132,6 +132,22 @@ class HandoffOrder : public HandoffStress,
     if (own == nullptr) return;
     WriteWaiting(*own, [&](HandoffSlot& slot) { log.Write(Number(slot)); });
   }
+
+  // Numbers 0 to `count` - 1; steering is switched after each `period`. Returns
+  // when all are written.
+  void ReceiveAll(uint32_t count, uint32_t period, Endpoint& endpoint,
+                  Log& log) {
+    for (uint32_t i = 0; i < count; ++i) {
+      const bool steered = i / period % 2 == 0;
+      Receive(steered ? SteerMode::kSteered : SteerMode::kSettling, i, endpoint,
+              log);
+      if (i % 7 == 0) EndBatch(log);
+    }
+    while (log.size() < count) {
+      EndBatch(log);
+      std::this_thread::yield();
+    }
+  }
 };
 
 TEST_P(HandoffOrder, IsKeptWhileSteeringIsSwitched) {
@@ -143,16 +159,7 @@ TEST_P(HandoffOrder, IsKeptWhileSteeringIsSwitched) {
     if (Number(slot) % 61 == 0) std::this_thread::yield();
     log.Write(Number(slot));
   });
-  for (uint32_t i = 0; i < kPackets; ++i) {
-    const bool steered = i / 23 % 2 == 0;
-    Receive(steered ? SteerMode::kSteered : SteerMode::kSettling, i, *endpoint,
-            log);
-    if (i % 7 == 0) EndBatch(log);
-  }
-  while (log.size() < kPackets) {
-    EndBatch(log);
-    std::this_thread::yield();
-  }
+  ReceiveAll(kPackets, 23, *endpoint, log);
   stop.store(true, std::memory_order_release);
   worker.join();
   EXPECT_EQ(log.Disorder(), 0u) << "flows out of order";
@@ -179,16 +186,7 @@ TEST_P(HandoffOrder, IsKeptWhileLanesAreResized) {
       std::this_thread::yield();
     }
   });
-  for (uint32_t i = 0; i < kPackets; ++i) {
-    const bool steered = i / 230 % 2 == 0;
-    Receive(steered ? SteerMode::kSteered : SteerMode::kSettling, i, *endpoint,
-            log);
-    if (i % 7 == 0) EndBatch(log);
-  }
-  while (log.size() < kPackets) {
-    EndBatch(log);
-    std::this_thread::yield();
-  }
+  ReceiveAll(kPackets, 230, *endpoint, log);
   sent.store(true, std::memory_order_release);
   control.join();
   stop.store(true, std::memory_order_release);
