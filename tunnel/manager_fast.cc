@@ -18,6 +18,9 @@ namespace tunnel {
 namespace {
 
 constexpr uint32_t kNoLimit = 65535;  // bytes, of an outer packet
+constexpr char kJustStarted[] = "the daemon has just started";
+// Tunnels that change their path in one hold of the configuration lock.
+constexpr size_t kMostRefreshed = 16;
 
 FastRecord RecordOf(const Wiring& wiring) {
   FastRecord record;
@@ -73,16 +76,19 @@ std::string ManagerImpl::WhyUserPathNow(const Wiring& wiring) {
   around.has_xfrm_policy = platform_.links.HasIpsecPolicies();
   why = WhyUserPath(config.encap, around);
   if (!why.empty()) return why;
+  if (wiring.fast.deferred) return kJustStarted;
   return std::string(fast_.Usable().message());
 }
 
 absl::Status ManagerImpl::PrepareFast(const ConfigSection&, Endpoint& endpoint,
                                       Wiring& wiring) {
   FastWiring& fast = wiring.fast;
+  const bool deferred = fast.deferred;
   fast = {};
+  fast.deferred = deferred;
   fast.why = WhyUserPathNow(wiring);
   const bool insists = wiring.config.datapath == DatapathMode::kBpf;
-  if (!fast.why.empty() && !insists) return absl::OkStatus();
+  if (!fast.why.empty() && (deferred || !insists)) return absl::OkStatus();
   const absl::Status usable = fast_.Usable();
   if (!usable.ok()) return insists ? usable : absl::OkStatus();
   NoteFastUser();
@@ -120,6 +126,14 @@ void ManagerImpl::PrepareFastIfPossible(const ConfigSection& section,
               {"cause", std::string(status.message())}});
 }
 
+void ManagerImpl::DeferFast(Wiring& wiring) {
+  wiring.fast = {};
+  wiring.fast.deferred = true;
+  wiring.fast.why = WhyUserPathNow(wiring);
+  wiring.fast.deferred = wiring.fast.why == kJustStarted;
+  if (wiring.fast.deferred) NoteFastUser();
+}
+
 bool ManagerImpl::RefreshFastOf(const ConfigSection& section,
                                 TunnelRecord& tunnel, Wiring& wiring,
                                 const std::vector<EndpointKey>& keys,
@@ -144,7 +158,7 @@ bool ManagerImpl::RefreshFastOf(const ConfigSection& section,
 
 bool ManagerImpl::RefreshFast(const ConfigSection& section,
                               TunnelRecord& tunnel) {
-  if (tunnel.failed) return false;
+  if (tunnel.failed || tunnel.wiring.fast.deferred) return false;
   if (!tunnel.overlap.has_value()) {
     return RefreshFastOf(section, tunnel, tunnel.wiring, tunnel.wiring.keys,
                          true);
@@ -181,21 +195,30 @@ void ManagerImpl::LookAtFastPaths() {
   FastSeen& seen = fast_seen_;
   if (learned == seen.learned && ipsec == seen.ipsec && now_ns < seen.until_ns)
     return;
-  const std::optional<ConfigSection> section =
-      EnterAsMonitor("monitor: path of the fast path");
-  if (!section.has_value()) return;  // stopping
+  // Programs that are still being loaded are waited for without the lock.
+  fast_.Usable().IgnoreError();
   seen = {learned, ipsec, UINT64_MAX};
-  std::vector<TunnelRecord*> refreshed;
-  for (auto& [name, tunnel] : tunnels_) {
-    if (RefreshFast(*section, *tunnel)) {
-      refreshed.push_back(tunnel.get());
-      Announce(*section, *tunnel);
+  for (std::optional<std::string> next = ""; next.has_value();) {
+    const std::optional<ConfigSection> section =
+        EnterAsMonitor("monitor: path of the fast path");
+    if (!section.has_value()) return;  // stopping
+    std::vector<TunnelRecord*> refreshed;
+    auto it = tunnels_.lower_bound(*next);
+    for (; it != tunnels_.end() && refreshed.size() < kMostRefreshed; ++it) {
+      TunnelRecord& tunnel = *it->second;
+      tunnel.wiring.fast.deferred = false;
+      if (RefreshFast(*section, tunnel)) {
+        refreshed.push_back(&tunnel);
+        Announce(*section, tunnel);
+      }
+      if (tunnel.wiring.fast.entry == nullptr) continue;
+      if (const auto known = tunnel.wiring.underlay.path->LearnedNow(now_ns))
+        seen.until_ns = std::min(seen.until_ns, known->expires_ns);
     }
-    if (tunnel->wiring.fast.entry == nullptr) continue;
-    if (const auto known = tunnel->wiring.underlay.path->LearnedNow(now_ns))
-      seen.until_ns = std::min(seen.until_ns, known->expires_ns);
+    TurnRefreshed(*section, refreshed);
+    next.reset();
+    if (it != tunnels_.end()) next = it->first;
   }
-  TurnRefreshed(*section, refreshed);
 }
 
 }  // namespace tunnel

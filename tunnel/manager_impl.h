@@ -339,17 +339,18 @@ class ManagerImpl {
   absl::Status EnterFast(Endpoint& endpoint, Wiring& wiring);
   void PrepareFastIfPossible(const ConfigSection& section, Endpoint& endpoint,
                              Wiring& wiring);
-  // The record follows the underlay. True when it has, or the reason not to
-  // have one: then TurnRefreshed() and Announce().
+  void DeferFast(Wiring& wiring);  // at start, to LookAtFastPaths()
+  // True when the record, or why there is none, has followed the underlay: then
+  // TurnRefreshed() and Announce().
   bool RefreshFast(const ConfigSection& section, TunnelRecord& tunnel);
   bool RefreshFastOf(const ConfigSection& section, TunnelRecord& tunnel,
                      Wiring& wiring, const std::vector<EndpointKey>& keys,
                      bool sends);
   void TurnRefreshed(const ConfigSection& section,
                      const std::vector<TunnelRecord*>& tunnels);
-  // From now on the loop calls LookAtFastPaths() now and then.
+  // From now on the loop calls LookAtFastPaths() now and then: what no event
+  // tells, that is path MTUs that were learned or forgotten, IPsec, and starts.
   void NoteFastUser() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
-  // What no event tells: path MTUs that were learned or forgotten, IPsec.
   void LookAtFastPaths() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
 
   const TunnelManager::Options options_;
@@ -382,11 +383,10 @@ class ManagerImpl {
   bool stop_ ABSL_GUARDED_BY(reconcile_mu_) = false;
   UnderlayChanges changes_ ABSL_GUARDED_BY(reconcile_mu_);
   bool fast_used_ ABSL_GUARDED_BY(reconcile_mu_) = false;
-  // Of LookAtFastPaths(), by the reconciler alone.
-  struct FastSeen {
+  struct FastSeen {  // of LookAtFastPaths(), by the reconciler alone
     uint64_t learned = 0;
     bool ipsec = false;
-    uint64_t until_ns = UINT64_MAX;  // SteadyCoarseNs(): something is forgotten
+    uint64_t until_ns = 0;  // SteadyCoarseNs(): something is forgotten or new
   };
   FastSeen fast_seen_;
   std::optional<std::chrono::steady_clock::time_point> next_timer_

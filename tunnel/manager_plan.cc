@@ -181,7 +181,13 @@ UnderlayState ManagerImpl::EvaluateUnderlay(const Wiring& wiring,
 absl::StatusOr<Wiring> ManagerImpl::Plan(const EndpointConfig& config,
                                          uint32_t own_ifindex) {
   ASSIGN_OR_RETURN(const uint32_t underlay, ResolveDevice(config));
-  return PlanOn(config, underlay, own_ifindex);
+  Wiring wiring = PlanOn(config, underlay, own_ifindex);
+  const auto known = tunnels_.find(config.name);
+  wiring.fast.deferred = config.datapath != DatapathMode::kBpf &&
+                         known != tunnels_.end() &&
+                         known->second->wiring.fast.deferred;
+  wiring.fast.why = WhyUserPathNow(wiring);
+  return wiring;
 }
 
 Wiring ManagerImpl::PlanOn(const EndpointConfig& config,
@@ -195,7 +201,6 @@ Wiring ManagerImpl::PlanOn(const EndpointConfig& config,
     wiring.keys = EndpointKeys(EffectiveEncap(wiring), wiring.underlay_ifindex);
   }
   wiring.underlay = EvaluateUnderlay(wiring, own_ifindex);
-  wiring.fast.why = WhyUserPathNow(wiring);
   return wiring;
 }
 

@@ -79,7 +79,7 @@ void ManagerImpl::NoteTimer(SteadyTime when) {
 
 void ManagerImpl::ReconcileLoop() {
   SetThreadName("tunnel-monitor");
-  SteadyTime look = SteadyNow();  // at fast paths
+  SteadyTime look = Deadline(SteadyNow(), kFastLook);  // at fast paths
   while (true) {
     bool timer = false, look_now = false;
     UnderlayChanges changes;

@@ -74,7 +74,10 @@ absl::Status ManagerImpl::AlignLink(const ConfigSection&, LinkChanges& link,
 // As Plan(), but an underlay device that is not there yet is waited for.
 Wiring ManagerImpl::PlanAtStart(const EndpointConfig& config,
                                 uint32_t own_ifindex) {
-  return PlanOn(config, ResolveDevice(config).value_or(0), own_ifindex);
+  Wiring wiring =
+      PlanOn(config, ResolveDevice(config).value_or(0), own_ifindex);
+  DeferFast(wiring);
+  return wiring;
 }
 
 absl::Status ManagerImpl::TakeOver(const ConfigSection& section,
@@ -93,7 +96,7 @@ absl::Status ManagerImpl::TakeOver(const ConfigSection& section,
   part.next.variant =
       BuildVariant(*part.made->endpoint, part.next,
                    std::make_shared<FlowContexts>(pool_->size()));
-  PrepareFastIfPossible(section, *part.made->endpoint, part.next);
+  DeferFast(part.next);
   return absl::OkStatus();
 }
 
@@ -155,7 +158,7 @@ absl::Status ManagerImpl::ReserveRestored(const ConfigSection& section,
   waiting_for_pair_.insert(part.name);
   part.next.variant = BuildVariant(
       endpoint, part.next, std::make_shared<FlowContexts>(pool_->size()));
-  PrepareFastIfPossible(section, endpoint, part.next);
+  DeferFast(part.next);
   return absl::OkStatus();
 }
 

@@ -2,6 +2,7 @@
 
 from tests.lib import lab, traffic
 from tests.lib.client_case import ClientCase
+from tests.lib.process import wait_until
 
 RATE = 2000  # datagrams a second
 
@@ -25,6 +26,11 @@ class FastCase(ClientCase):
     def in_use(self, name, host=None):
         tunnel = (host or self.a).daemon.show(name)
         return tunnel.get("datapath_in_use"), tunnel.get("datapath_reason", "")
+
+    def wait_fast(self, name):
+        """After a start: the daemon carries the packets until then."""
+        wait_until(lambda: self.in_use(name)[0] == "DATAPATH_BPF", 20, "the fast path")
+        self.assert_fast(name)
 
     def assert_fast(self, name, host=None):
         self.assertEqual(self.in_use(name, host), ("DATAPATH_BPF", ""))

@@ -275,7 +275,7 @@ class Surroundings(FastCase):
     def test_a_killed_daemon_takes_its_devices_over(self):
         self.a.daemon.stop(signal.SIGKILL)
         self.a.daemon.start()
-        self.assert_fast("t")
+        self.wait_fast("t")
         self.assertEqual(self.ping(1), 3)
         workers = self.clients[1].telemetry.GetStats(
             self.clients[1].messages.GetStatsRequest()).workers
@@ -295,7 +295,7 @@ class Surroundings(FastCase):
             source.stop()
         finally:
             self.a.daemon.start()
-        self.assert_fast("t")
+        self.wait_fast("t")
         self.assertEqual(self.ping(1), 3)
 
 

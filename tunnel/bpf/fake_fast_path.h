@@ -37,6 +37,12 @@ class FakeFastPath : public FastPath {
     const MutexLock lock(mu_);
     usable_ = std::move(status);
   }
+  // While it loads, Usable() waits.
+  void SetLoading(bool loading) {
+    const MutexLock lock(mu_);
+    loading_ = loading;
+    loaded_.NotifyAll();
+  }
   void SetPrepare(absl::Status status) {
     const MutexLock lock(mu_);
     prepare_ = std::move(status);
@@ -54,6 +60,7 @@ class FakeFastPath : public FastPath {
 
   absl::Status Usable() override {
     const MutexLock lock(mu_);
+    while (loading_) loaded_.Wait(mu_);
     return usable_;
   }
   absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex) override {
@@ -152,6 +159,8 @@ class FakeFastPath : public FastPath {
 
   mutable Mutex mu_;
   std::vector<std::string> calls_ ABSL_GUARDED_BY(mu_);
+  CondVar loaded_;
+  bool loading_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status usable_ ABSL_GUARDED_BY(mu_);
   absl::Status prepare_ ABSL_GUARDED_BY(mu_);
   FastCounters counters_ ABSL_GUARDED_BY(mu_);

@@ -45,8 +45,9 @@ struct UnderlayState {
 struct FastWiring {
   std::unique_ptr<FastEntry> entry;  // nullptr: the user path carries all
   FastRecord record;                 // of `entry`
-  std::string why;      // the user path, in one clause; empty with an entry
-  std::string steered;  // FastTunnel::Steer() with an entry
+  std::string why;        // the user path, in one clause; empty with an entry
+  std::string steered;    // FastTunnel::Steer() with an entry
+  bool deferred = false;  // not looked at yet, for the daemon has just started
 };
 
 // Everything that a change of the configuration replaces at once.
