@@ -138,7 +138,7 @@ constexpr std::array<FlagInfo, 18> kFlags = {{
     {"datapath", "auto|user|bpf",
      "what carries the packets of tunnels with datapath auto: user is the "
      "daemon, auto the kernel where it can, bpf the same and no start where "
-     "it can not [user]",
+     "it can not [auto]",
      SetDatapath},
     {"tun_offload", "on|off",
      "let the tunnel devices hand over TCP and UDP packets in large pieces, "

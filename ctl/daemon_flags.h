@@ -39,7 +39,7 @@ struct DaemonFlags {
   // --metrics_listen=ADDR:PORT, nullopt: not served over HTTP.
   std::optional<MetricsAddress> metrics_listen;
   // What `datapath auto` of a tunnel means.
-  DatapathMode datapath = DatapathMode::kUser;
+  DatapathMode datapath = DatapathMode::kAuto;
   // TUN devices hand over and take super-packets.
   bool tun_offload = true;
   std::chrono::nanoseconds busy_poll{0};

@@ -20,7 +20,7 @@ TEST(DaemonFlagsTest, DefaultsAreThoseOfTheHelp) {
   EXPECT_EQ(flags->config, "/etc/tunneld/tunneld.toml");
   EXPECT_FALSE(flags->config_given);
   EXPECT_EQ(flags->workers, 0);
-  EXPECT_EQ(flags->datapath, DatapathMode::kUser);
+  EXPECT_EQ(flags->datapath, DatapathMode::kAuto);
   EXPECT_TRUE(flags->tun_offload);
   EXPECT_EQ(flags->busy_poll, std::chrono::nanoseconds(0));
   EXPECT_EQ(flags->dispatch, Dispatch::kHybrid);
@@ -30,7 +30,7 @@ TEST(DaemonFlagsTest, DefaultsAreThoseOfTheHelp) {
   for (const char* text :
        {"[unix:/run/tunneld/tunneld.sock]", "[/var/lib/tunneld]", "[4096]",
         "[/etc/tunneld/tunneld.toml, if it exists]", "[tunnel]", "[tunnel-ro]",
-        "[64]", "[16]", "[text]", "[0]", "[user]", "[hybrid]"}) {
+        "[64]", "[16]", "[text]", "[0]", "[auto]", "[hybrid]"}) {
     EXPECT_NE(help.find(text), std::string::npos) << text;
   }
 }

@@ -31,7 +31,8 @@ def binary(name):
 
 def datapath():
     """What carries the packets of tunnels that do not say it: $TUNNELD_DATAPATH, or
-    the daemon itself, which the tests are about that do not speak of it."""
+    the daemon itself, which the tests are about that do not speak of it (what a
+    daemon does that is not told is `auto`)."""
     return os.environ.get("TUNNELD_DATAPATH", "user")
 
 

@@ -20,7 +20,8 @@ class SteeringCase(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.pair = lab.Pair(len(cls.TUNNELS), flags=("--workers=2", *cls.FLAGS))
+        cls.pair = lab.Pair(len(cls.TUNNELS), flags=(
+            "--workers=2", "--datapath=user", *cls.FLAGS))  # the workers' rings
         cls.daemon = cls.pair.b.daemon  # of the receiving side
         cls.targets = {}
         for number, (name, (mode, options)) in enumerate(cls.TUNNELS.items(), 1):
