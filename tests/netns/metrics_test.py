@@ -98,8 +98,8 @@ class Metrics(unittest.TestCase):
         cls.a, cls.b = cls.pair.hosts
         for host in cls.pair.hosts:
             host.space.sysctl("net/ipv6/conf/default/disable_ipv6", 1)
-            host.daemon = daemon.Daemon(
-                host.space, ["--metrics_listen=127.0.0.1:%d" % PORT, "--workers=2"])
+            host.daemon = daemon.Daemon(host.space, [  # figures of the workers
+                "--metrics_listen=127.0.0.1:%d" % PORT, "--workers=2", "--datapath=user"])
         cls.pair.create("keyed", TUNNELS["keyed"], "gre", options="key 42", carries="4")
         cls.pair.create("plain", TUNNELS["plain"], "gre", carries="4")
         cls.client = rpc.Client(cls.a.daemon.target)
