@@ -183,9 +183,7 @@ class Merged(Sizes, unittest.TestCase):
 
     @classmethod
     def prepare(cls):
-        for host in cls.pair.hosts:
-            namespace.disable_offload(host.space, lab.LINK)
-            host.space.run(["ethtool", "-K", lab.LINK, "gro", "on"])
+        cls.pair.merge_on_receive()
 
 
 class Forwarded(unittest.TestCase):

@@ -7,7 +7,7 @@ import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
-from tests.lib import lab, namespace, process, runner, traffic, wire
+from tests.lib import lab, process, runner, traffic, wire
 
 # name, mode, outer, options, inner families, destination port.
 TUNNELS = [
@@ -148,9 +148,7 @@ class Merged(Transfers, unittest.TestCase):
 
     @classmethod
     def prepare(cls):
-        for host in cls.pair.hosts:
-            namespace.disable_offload(host.space, lab.LINK)
-            host.space.run(["ethtool", "-K", lab.LINK, "gro", "on"])
+        cls.pair.merge_on_receive()
 
 
 class Ports(unittest.TestCase):

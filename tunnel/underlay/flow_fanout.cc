@@ -1,11 +1,11 @@
 #include "tunnel/underlay/flow_fanout.h"
 
 #include <cstdint>
-#include <initializer_list>
 
 #include "encap/outer_parse.h"
 #include "encap/wire/gre.h"
 #include "encap/wire/udp.h"
+#include "tunnel/underlay/classic_bpf.h"
 
 namespace tunnel {
 namespace {
@@ -14,7 +14,7 @@ using encap::kEtherTypeIpv4;
 using encap::kEtherTypeIpv6;
 using encap::kEtherTypeTransparentEthernet;
 using Gre = encap::GreHeader;
-using Program = std::vector<sock_filter>;
+using Program = BpfProgram;
 
 constexpr uint32_t kTcp = 6;
 constexpr uint32_t kFragment = 44;
@@ -30,16 +30,6 @@ constexpr uint32_t kType = 1;   // IP protocol, then Ethernet type
 constexpr uint32_t kFlags = 2;  // of GRE
 constexpr uint32_t kSaved = 3;  // X
 
-// X bytes behind `at`.
-constexpr sock_filter Byte(uint32_t at) {
-  return BPF_STMT(BPF_LD | BPF_B | BPF_IND, at);
-}
-constexpr sock_filter Half(uint32_t at) {
-  return BPF_STMT(BPF_LD | BPF_H | BPF_IND, at);
-}
-constexpr sock_filter Word(uint32_t at) {
-  return BPF_STMT(BPF_LD | BPF_W | BPF_IND, at);
-}
 constexpr sock_filter Set(uint32_t value) {
   return BPF_STMT(BPF_LD | BPF_IMM, value);
 }
@@ -66,10 +56,6 @@ constexpr sock_filter kMoveToA = BPF_STMT(BPF_MISC | BPF_TXA, 0);
 constexpr sock_filter kReturnA = BPF_STMT(BPF_RET | BPF_A, 0);
 constexpr sock_filter kReturnZero = BPF_STMT(BPF_RET | BPF_K, 0);
 
-void Append(Program& program, std::initializer_list<sock_filter> more) {
-  program.insert(program.end(), more);
-}
-
 // `then` runs when A is `value`; with BPF_JSET, when A has one of its bits. A
 // conditional jump reaches 255 instructions, this one any number.
 void When(Program& program, uint16_t test, uint32_t value,
@@ -88,7 +74,7 @@ void WhenEqual(Program& program, uint32_t value, const Program& then) {
 void MixWords(Program& program, uint32_t at, uint32_t count) {
   Append(program, {StoreX(kSaved)});
   for (uint32_t i = 0; i < count; ++i) {
-    Append(program, {Word(at + 4 * i), LoadX(kHash), WithX(BPF_ADD),
+    Append(program, {LoadWordBehind(at + 4 * i), LoadX(kHash), WithX(BPF_ADD),
                      With(BPF_MUL, kMixer), Store(kHash), LoadX(kSaved)});
   }
 }
@@ -126,10 +112,11 @@ Program InnerV4() {
   MixWords(program, 12, 2);
   Program fragment;
   ReturnHash(fragment);
-  Append(program, {Half(6)});
+  Append(program, {LoadHalfBehind(6)});
   When(program, BPF_JSET, kAnyFragment, fragment);
-  Append(program, {Byte(9), Store(kType), Byte(0), With(BPF_AND, 0x0f),
-                   With(BPF_LSH, 2), WithX(BPF_ADD), kMoveToX});
+  Append(program,
+         {LoadByteBehind(9), Store(kType), LoadByteBehind(0),
+          With(BPF_AND, 0x0f), With(BPF_LSH, 2), WithX(BPF_ADD), kMoveToX});
   AppendTransport(program);
   return program;
 }
@@ -137,7 +124,7 @@ Program InnerV4() {
 Program InnerV6() {
   Program program;
   MixWords(program, 8, 8);
-  Append(program, {Byte(6), Store(kType)});
+  Append(program, {LoadByteBehind(6), Store(kType)});
   SkipBytes(program, kIpv6Len);
   AppendTransport(program);
   return program;
@@ -145,9 +132,9 @@ Program InnerV6() {
 
 // X: from the GRE header to what is behind it, whose Ethernet type kType gets.
 Program SkipGre() {
-  Program program = {Half(Gre::kFlagsVersion), Store(kFlags)};
+  Program program = {LoadHalfBehind(Gre::kFlagsVersion), Store(kFlags)};
   When(program, BPF_JSET, Gre::kMustBeZero | Gre::kVersionMask, {kReturnZero});
-  Append(program, {Half(Gre::kProtocol), Store(kType)});
+  Append(program, {LoadHalfBehind(Gre::kProtocol), Store(kType)});
   SkipBytes(program, Gre::kMinLen);
   Program field;
   SkipBytes(field, 4);
@@ -163,9 +150,9 @@ Program SkipGre() {
 Program SkipEthernet() {
   Program program;
   MixWords(program, 0, 3);
-  Program tagged = {Half(16), Store(kType)};
+  Program tagged = {LoadHalfBehind(16), Store(kType)};
   SkipBytes(tagged, 4);
-  Append(program, {Half(12), Store(kType)});
+  Append(program, {LoadHalfBehind(12), Store(kType)});
   WhenEqual(program, kVlanTag, tagged);
   SkipBytes(program, 14);
   return program;
@@ -203,7 +190,7 @@ std::vector<sock_filter> FlowFanoutV4() {
   Program program = {
       Set(0), Store(kHash),
       BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),  // X: header length
-      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 9),   // protocol
+      LoadByte(9),                             // protocol
   };
   AppendFlow(program, MixOuter(12, 2));
   return program;
@@ -212,15 +199,15 @@ std::vector<sock_filter> FlowFanoutV4() {
 std::vector<sock_filter> FlowFanoutV6() {
   Program program = {
       Set(0), Store(kHash), SetX(kIpv6Len),
-      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 6),  // next header
+      LoadByte(6),  // next header
   };
   Program fragment = MixOuter(8, 4);
   MixWords(fragment, 4, 1);  // identification
   ReturnHash(fragment);
   WhenEqual(program, kFragment, fragment);
   WhenEqual(program, kDestinationOptions,
-            {Byte(0), Store(kType), Byte(1), With(BPF_ADD, 6), With(BPF_LSH, 3),
-             kMoveToX, Load(kType)});
+            {LoadByteBehind(0), Store(kType), LoadByteBehind(1),
+             With(BPF_ADD, 6), With(BPF_LSH, 3), kMoveToX, Load(kType)});
   AppendFlow(program, MixOuter(8, 8));
   return program;
 }

@@ -3,10 +3,10 @@
 #include <linux/if_packet.h>
 
 #include <cstdint>
-#include <initializer_list>
 
 #include "encap/outer_parse.h"
 #include "encap/wire/udp.h"
+#include "tunnel/underlay/classic_bpf.h"
 
 namespace tunnel {
 namespace {
@@ -27,19 +27,6 @@ constexpr uint32_t kDestinationOptions = 60;
 constexpr uint32_t kIpv6Len = 40;         // bytes
 constexpr uint32_t kDestinationPort = 2;  // from the UDP header
 
-constexpr sock_filter LoadByte(uint32_t at) {
-  return BPF_STMT(BPF_LD | BPF_B | BPF_ABS, at);
-}
-constexpr sock_filter LoadHalf(uint32_t at) {
-  return BPF_STMT(BPF_LD | BPF_H | BPF_ABS, at);
-}
-// X bytes behind `at`.
-constexpr sock_filter LoadHalfBehind(uint32_t at) {
-  return BPF_STMT(BPF_LD | BPF_H | BPF_IND, at);
-}
-constexpr sock_filter LoadWord(uint32_t at) {
-  return BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at);
-}
 // Skips `yes` or `no` instructions.
 constexpr sock_filter IfEqual(uint32_t value, uint8_t yes, uint8_t no) {
   return BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, yes, no);
@@ -51,14 +38,8 @@ constexpr sock_filter Return(uint32_t bytes) {
   return BPF_STMT(BPF_RET | BPF_K, bytes);
 }
 
-using Program = std::vector<sock_filter>;
-
-void Append(Program& program, std::initializer_list<sock_filter> more) {
-  program.insert(program.end(), more);
-}
-
 // The end of a program: A is a UDP destination port.
-void AppendPorts(Program& program, std::span<const uint16_t> ports) {
+void AppendPorts(BpfProgram& program, std::span<const uint16_t> ports) {
   for (const uint16_t port : ports) {
     Append(program, {IfEqual(port, 0, 1), Return(kWholePacket)});
   }
@@ -70,7 +51,7 @@ constexpr uint32_t kIcmpHeader = 8;  // bytes
 // A raw IPv4 socket sees the IP header, of any length, then ICMP and the quote.
 constexpr sock_filter kErrorV4[] = {
     BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),  // X: length of the IP header
-    BPF_STMT(BPF_LD | BPF_B | BPF_IND, kIcmpHeader + 9),  // protocol
+    LoadByteBehind(kIcmpHeader + 9),         // protocol
     IfEqual(encap::kProtoGre, 4, 0),
     IfEqual(encap::kProtoIpip, 3, 0),
     IfEqual(encap::kProtoIpv6, 2, 0),
@@ -105,7 +86,7 @@ std::span<const sock_filter> ErrorFilterV4() { return kErrorV4; }
 std::span<const sock_filter> ErrorFilterV6() { return kErrorV6; }
 
 std::vector<sock_filter> TunnelFilterV4(std::span<const uint16_t> udp_ports) {
-  Program program = {
+  BpfProgram program = {
       LoadWord(kPacketType),
       IfEqual(PACKET_HOST, 0, 5),
       LoadByte(Network(9)),  // protocol
@@ -127,7 +108,7 @@ std::vector<sock_filter> TunnelFilterV4(std::span<const uint16_t> udp_ports) {
 }
 
 std::vector<sock_filter> TunnelFilterV6(std::span<const uint16_t> udp_ports) {
-  Program program = {
+  BpfProgram program = {
       LoadWord(kPacketType),
       IfEqual(PACKET_HOST, 0, 17),
       LoadByte(Network(6)),  // next header
