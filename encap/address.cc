@@ -188,6 +188,17 @@ std::optional<IpPrefix> IpPrefix::Parse(std::string_view text) {
   return IpPrefix{*address, static_cast<uint8_t>(*length)};
 }
 
+bool IpPrefix::Contains(const IpAddress& other) const {
+  if (address.family() != other.family()) return false;
+  const auto a = address.bytes();
+  const auto b = other.bytes();
+  const size_t whole = length / 8;
+  if (whole > a.size() || !std::equal(a.begin(), a.begin() + whole, b.begin()))
+    return false;
+  const int rest = length % 8;
+  return rest == 0 || ((a[whole] ^ b[whole]) >> (8 - rest)) == 0;
+}
+
 std::string IpPrefix::ToString() const {
   if (address.family() == IpFamily::kNone) return "";
   return address.ToString() + '/' + std::to_string(length);

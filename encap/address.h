@@ -125,6 +125,8 @@ struct IpPrefix {
   // is larger than the family allows.
   static std::optional<IpPrefix> Parse(std::string_view text);
   std::string ToString() const;
+  // False for an address of the other family.
+  bool Contains(const IpAddress& other) const;
   friend auto operator<=>(const IpPrefix&, const IpPrefix&) = default;
 };
 

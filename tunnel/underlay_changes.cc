@@ -3,21 +3,6 @@
 #include <algorithm>
 
 namespace tunnel {
-namespace {
-
-bool Contains(const encap::IpPrefix& prefix, const encap::IpAddress& address) {
-  if (prefix.address.family() != address.family()) return false;
-  const auto a = prefix.address.bytes();
-  const auto b = address.bytes();
-  const size_t whole = prefix.length / 8;
-  if (whole > a.size() || !std::equal(a.begin(), a.begin() + whole, b.begin()))
-    return false;
-  const int rest = prefix.length % 8;
-  return rest == 0 || ((a[whole] ^ b[whole]) >> (8 - rest)) == 0;
-}
-
-}  // namespace
-
 void UnderlayChanges::Add(const LinkEvent& event) {
   switch (event.kind) {
     case LinkEvent::Kind::kResync:
@@ -76,7 +61,7 @@ bool UnderlayChanges::Concerns(const TunnelRecord& tunnel) const {
   const encap::IpAddress& remote = wiring.config.encap.remote;
   if (std::any_of(routes_.begin(), routes_.end(),
                   [&](const encap::IpPrefix& route) {
-                    return Contains(route, remote);
+                    return route.Contains(remote);
                   })) {
     return true;
   }

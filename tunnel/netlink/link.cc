@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "tunnel/base/error.h"
@@ -112,6 +113,26 @@ uint32_t RouteMtu(const nlattr* metrics) {
   return nla_get_u32(values[RTAX_MTU]);
 }
 
+encap::IpAddress ReadIp(int family, const void* bytes, int size) {
+  const auto* from = static_cast<const uint8_t*>(bytes);
+  if (family == AF_INET && size == 4) return encap::IpAddress::V4(from);
+  if (family == AF_INET6 && size == 16) return encap::IpAddress::V6(from);
+  return {};
+}
+
+// The next hop; one of the other IP version has an attribute of its own.
+encap::IpAddress Gateway(const rtmsg& header, const nlattr* gateway,
+                         const nlattr* via) {
+  if (gateway != nullptr)
+    return ReadIp(header.rtm_family, nla_data(gateway), nla_len(gateway));
+  constexpr int kFamilyLen = sizeof(rtvia::rtvia_family);
+  if (via == nullptr || nla_len(via) < kFamilyLen) return {};
+  const auto* data = static_cast<const uint8_t*>(nla_data(via));
+  decltype(rtvia::rtvia_family) family;
+  std::memcpy(&family, data, sizeof(family));
+  return ReadIp(family, data + kFamilyLen, nla_len(via) - kFamilyLen);
+}
+
 bool MeansNoRoute(int error) {
   switch (error) {
     case ENETUNREACH:
@@ -203,6 +224,22 @@ absl::StatusOr<LinkInfo> GetLink(NetlinkSocket& socket,
   return RequestLink(socket, message, subject);
 }
 
+std::optional<encap::IpPrefix> RouteDestination(const nlmsghdr* message) {
+  const auto* header = static_cast<const rtmsg*>(nlmsg_data(message));
+  if (header->rtm_family != AF_INET && header->rtm_family != AF_INET6)
+    return std::nullopt;
+  static constexpr std::array<uint8_t, 16> kZero{};
+  const bool v6 = header->rtm_family == AF_INET6;
+  encap::IpAddress address =
+      ReadIp(header->rtm_family, kZero.data(), v6 ? 16 : 4);
+  if (const nlattr* value = nlmsg_find_attr(const_cast<nlmsghdr*>(message),
+                                            sizeof(rtmsg), RTA_DST)) {
+    address = ReadIp(header->rtm_family, nla_data(value), nla_len(value));
+    if (address.family() == encap::IpFamily::kNone) return std::nullopt;
+  }
+  return encap::IpPrefix{address, header->rtm_dst_len};
+}
+
 absl::StatusOr<RouteInfo> LookUpRoute(NetlinkSocket& socket,
                                       const encap::IpAddress& remote,
                                       const encap::IpAddress& local,
@@ -217,6 +254,11 @@ absl::StatusOr<RouteInfo> LookUpRoute(NetlinkSocket& socket,
         if (const nlattr* a = attributes[RTA_OIF]) {
           route.ifindex = nla_get_u32(a);
         }
+        const auto* header = static_cast<const rtmsg*>(nlmsg_data(answer));
+        route.special = header->rtm_type != RTN_UNICAST ||
+                        attributes[RTA_ENCAP_TYPE] != nullptr;
+        route.gateway =
+            Gateway(*header, attributes[RTA_GATEWAY], attributes[RTA_VIA]);
         route.mtu = RouteMtu(attributes[RTA_METRICS]);
         temporary = IsTemporary(attributes[RTA_CACHEINFO]);
       });

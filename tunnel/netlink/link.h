@@ -5,6 +5,7 @@
 #define TUNNEL_NETLINK_LINK_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -42,6 +43,10 @@ absl::StatusOr<RouteInfo> LookUpRoute(NetlinkSocket& socket,
                                       const encap::IpAddress& remote,
                                       const encap::IpAddress& local,
                                       uint32_t ifindex, uint32_t mark);
+
+// Where the route of an RTM_NEWROUTE or RTM_DELROUTE leads, "0.0.0.0/0" for a
+// default route; nullopt when the message does not tell.
+std::optional<encap::IpPrefix> RouteDestination(const nlmsghdr* message);
 
 // As LinkControl::Inspect().
 absl::StatusOr<LinkSettings> InspectLink(NetlinkSocket& socket,

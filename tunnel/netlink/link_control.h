@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "encap/address.h"
+#include "tunnel/netlink/next_hop.h"
 
 namespace tunnel {
 
@@ -24,6 +25,10 @@ struct RouteInfo {
   uint32_t mtu = 0;  // bytes: of the route if it has one, else of the interface
   // The interface has link headers of Ethernet, and is no TUN or TAP device.
   bool ethernet = false;
+  // The route says more than a next hop: it is local, broadcast or multicast,
+  // or encapsulates (`ip route ... encap`).
+  bool special = false;
+  encap::IpAddress gateway;  // no address: the remote is on the link
 };
 
 // Something of the underlay has changed. Events are hints: a reader looks at
@@ -32,7 +37,7 @@ struct LinkEvent {
   enum class Kind {
     kLink,     // an interface came, went, changed its flags, name or MTU
     kAddress,  // a local address came or went
-    kRoute,    // a route came or went
+    kRoute,    // a route or a rule of policy routing came or went
     kResync,   // events were lost (ENOBUFS): look at everything again
   };
   Kind kind = Kind::kResync;
@@ -97,6 +102,17 @@ class LinkControl {
                                             const encap::IpAddress& local,
                                             uint32_t ifindex,
                                             uint32_t mark) = 0;
+
+  // The next hop on the way of RouteTo() with these arguments, kept up to date
+  // for as long as somebody has it; unknown while packets can not go straight
+  // to it. nullptr: nothing is followed here.
+  virtual std::shared_ptr<const NextHop> FollowNextHop(
+      const encap::IpAddress& remote, const encap::IpAddress& local,
+      uint32_t ifindex, uint32_t mark) {
+    static_cast<void>(remote), static_cast<void>(local);
+    static_cast<void>(ifindex), static_cast<void>(mark);
+    return nullptr;
+  }
 
   // IPsec policies are in force, so that packets of this host may have to be
   // encrypted. Asks the kernel; true where it does not tell.

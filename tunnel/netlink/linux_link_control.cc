@@ -11,14 +11,20 @@
 
 namespace tunnel {
 
-absl::StatusOr<std::unique_ptr<LinuxLinkControl>> LinuxLinkControl::Create() {
+absl::StatusOr<std::unique_ptr<LinuxLinkControl>> LinuxLinkControl::Create(
+    bool follow_next_hops) {
   ASSIGN_OR_RETURN(NetlinkSocket socket, NetlinkSocket::Open());
+  std::unique_ptr<NextHops> next_hops;
+  if (follow_next_hops) {
+    ASSIGN_OR_RETURN(next_hops, NextHops::Start());
+  }
   return std::unique_ptr<LinuxLinkControl>(
-      new LinuxLinkControl(std::move(socket)));
+      new LinuxLinkControl(std::move(socket), std::move(next_hops)));
 }
 
-LinuxLinkControl::LinuxLinkControl(NetlinkSocket socket)
-    : socket_(std::move(socket)) {}
+LinuxLinkControl::LinuxLinkControl(NetlinkSocket socket,
+                                   std::unique_ptr<NextHops> next_hops)
+    : next_hops_(std::move(next_hops)), socket_(std::move(socket)) {}
 
 LinuxLinkControl::~LinuxLinkControl() { StopMonitor(); }
 
@@ -109,6 +115,13 @@ absl::StatusOr<RouteInfo> LinuxLinkControl::RouteTo(
     uint32_t ifindex, uint32_t mark) {
   MutexLock lock(request_mu_);
   return LookUpRoute(socket_, remote, local, ifindex, mark);
+}
+
+std::shared_ptr<const NextHop> LinuxLinkControl::FollowNextHop(
+    const encap::IpAddress& remote, const encap::IpAddress& local,
+    uint32_t ifindex, uint32_t mark) {
+  if (next_hops_ == nullptr) return nullptr;
+  return next_hops_->Of({remote, local, ifindex, mark});
 }
 
 bool LinuxLinkControl::HasIpsecPolicies() {

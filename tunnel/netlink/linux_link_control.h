@@ -16,14 +16,17 @@
 #include "tunnel/netlink/link_control.h"
 #include "tunnel/netlink/monitor.h"
 #include "tunnel/netlink/netlink_socket.h"
+#include "tunnel/netlink/next_hops.h"
 #include "tunnel/sync/mutex.h"
 
 namespace tunnel {
 
 class LinuxLinkControl : public LinkControl {
  public:
+  // FollowNextHop() follows if `follow_next_hops`, else it returns nullptr.
   // Errors: FD_LIMIT, NETLINK_ERROR.
-  static absl::StatusOr<std::unique_ptr<LinuxLinkControl>> Create();
+  static absl::StatusOr<std::unique_ptr<LinuxLinkControl>> Create(
+      bool follow_next_hops = false);
   ~LinuxLinkControl() override;
 
   absl::Status SetUp(uint32_t ifindex, bool up) override;
@@ -44,18 +47,23 @@ class LinuxLinkControl : public LinkControl {
   absl::StatusOr<RouteInfo> RouteTo(const encap::IpAddress& remote,
                                     const encap::IpAddress& local,
                                     uint32_t ifindex, uint32_t mark) override;
-  // INVALID_STATE when one runs.
+  std::shared_ptr<const NextHop> FollowNextHop(const encap::IpAddress& remote,
+                                               const encap::IpAddress& local,
+                                               uint32_t ifindex,
+                                               uint32_t mark) override;
   bool HasIpsecPolicies() override;
+  // INVALID_STATE when one runs.
   absl::Status StartMonitor(
       std::function<void(const LinkEvent&)> callback) override;
   void StopMonitor() override;
 
  private:
-  explicit LinuxLinkControl(NetlinkSocket socket);
+  LinuxLinkControl(NetlinkSocket socket, std::unique_ptr<NextHops> next_hops);
   std::shared_ptr<const LinkMonitor> monitor();
   // The addresses as the kernel has them now; none when it does not answer.
   AddressView ReadAddresses();
 
+  const std::unique_ptr<NextHops> next_hops_;  // may be null
   Mutex request_mu_;
   NetlinkSocket socket_ ABSL_GUARDED_BY(request_mu_);
   Mutex monitor_mu_;

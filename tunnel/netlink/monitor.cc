@@ -20,39 +20,19 @@
 #include "tunnel/base/log.h"
 #include "tunnel/base/status_macros.h"
 #include "tunnel/netlink/address.h"
+#include "tunnel/netlink/link.h"
 
 namespace tunnel {
 namespace {
 
-constexpr std::array<int, 5> kGroups = {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
-                                        RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
-                                        RTNLGRP_IPV6_ROUTE};
-constexpr size_t kMessageBuffer = size_t{64} << 10;  // bytes
+constexpr std::array<int, 7> kGroups = {
+    RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+    RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,  RTNLGRP_IPV4_RULE,
+    RTNLGRP_IPV6_RULE};
 constexpr std::chrono::milliseconds kReloadRetry(200);
-// Read in one go, so that a storm of events can not hold up their delivery.
-constexpr int kMostReads = 4096;
 // Route changes told apart in one go; more are reported as one that says no
 // destination.
 constexpr size_t kMostRoutes = 64;
-
-// Where the route leads, "0.0.0.0/0" for a default route; nullopt when the
-// message does not tell.
-std::optional<encap::IpPrefix> Destination(const nlmsghdr* message) {
-  const auto* header = static_cast<const rtmsg*>(nlmsg_data(message));
-  static constexpr std::array<uint8_t, 16> kZero{};
-  const auto* bytes = kZero.data();
-  const nlattr* value =
-      nlmsg_find_attr(const_cast<nlmsghdr*>(message), sizeof(rtmsg), RTA_DST);
-  const bool v6 = header->rtm_family == AF_INET6;
-  if (!v6 && header->rtm_family != AF_INET) return std::nullopt;
-  if (value != nullptr) {
-    if (nla_len(value) != (v6 ? 16 : 4)) return std::nullopt;
-    bytes = static_cast<const uint8_t*>(nla_data(value));
-  }
-  return encap::IpPrefix{
-      v6 ? encap::IpAddress::V6(bytes) : encap::IpAddress::V4(bytes),
-      header->rtm_dst_len};
-}
 
 }  // namespace
 
@@ -80,8 +60,7 @@ LinkMonitor::LinkMonitor(NetlinkSocket events, NetlinkSocket requests,
     : events_(std::move(events)),
       requests_(std::move(requests)),
       stop_(std::move(stop)),
-      callback_(std::move(callback)),
-      buffer_(kMessageBuffer) {}
+      callback_(std::move(callback)) {}
 
 LinkMonitor::~LinkMonitor() { Stop(); }
 
@@ -114,7 +93,9 @@ void LinkMonitor::Run() {
     if (poll(fds.data(), fds.size(), timeout) < 0 && errno != EINTR) return;
     if (fds[1].revents != 0) return;
     std::vector<LinkEvent> events;
-    if (!ReadEvents(events)) stale = true;
+    const bool complete =
+        events_.Drain([&](const nlmsghdr* message) { Take(message, events); });
+    if (!complete) stale = true;
     if (stale) {
       if (const absl::Status status = Reload(); !status.ok()) {
         LogWarning("link monitor can not read the addresses",
@@ -128,30 +109,6 @@ void LinkMonitor::Run() {
   }
 }
 
-bool LinkMonitor::ReadEvents(std::vector<LinkEvent>& events) {
-  bool complete = true;
-  for (int reads = 0; reads < kMostReads; ++reads) {
-    const ssize_t n = recv(events_.fd(), buffer_.data(), buffer_.size(),
-                           MSG_TRUNC | MSG_DONTWAIT);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == ENOBUFS) {
-      complete = false;
-      continue;
-    }
-    if (n <= 0) return complete;
-    if (static_cast<size_t>(n) > buffer_.size()) {
-      complete = false;
-      continue;
-    }
-    int left = static_cast<int>(n);
-    for (auto* message = reinterpret_cast<nlmsghdr*>(buffer_.data());
-         nlmsg_ok(message, left); message = nlmsg_next(message, &left)) {
-      Take(message, events);
-    }
-  }
-  return complete;
-}
-
 void LinkMonitor::Take(const nlmsghdr* message,
                        std::vector<LinkEvent>& events) {
   switch (message->nlmsg_type) {
@@ -163,7 +120,10 @@ void LinkMonitor::Take(const nlmsghdr* message,
       return TakeAddress(message, events);
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
-      return TakeRoute(message, events);
+      return AddRoute(RouteDestination(message), events);
+    case RTM_NEWRULE:
+    case RTM_DELRULE:
+      return AddRoute(std::nullopt, events);
     default:
       return;
   }
@@ -203,18 +163,17 @@ void LinkMonitor::TakeAddress(const nlmsghdr* message,
                     .address = address.prefix.address});
 }
 
-void LinkMonitor::TakeRoute(const nlmsghdr* message,
-                            std::vector<LinkEvent>& events) {
-  const LinkEvent event{.kind = LinkEvent::Kind::kRoute,
-                        .destination = Destination(message)};
+void LinkMonitor::AddRoute(const std::optional<encap::IpPrefix>& destination,
+                           std::vector<LinkEvent>& events) {
   size_t routes = 0;
   for (const LinkEvent& known : events) {
     if (known.kind != LinkEvent::Kind::kRoute) continue;
-    if (!known.destination || known.destination == event.destination) return;
+    if (!known.destination || known.destination == destination) return;
     ++routes;
   }
-  if (routes < kMostRoutes) {
-    events.push_back(event);
+  if (destination && routes < kMostRoutes) {
+    events.push_back(
+        {.kind = LinkEvent::Kind::kRoute, .destination = destination});
     return;
   }
   std::erase_if(events, [](const LinkEvent& known) {

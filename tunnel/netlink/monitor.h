@@ -1,5 +1,5 @@
-// LinkMonitor: watches links, addresses and routes from a thread of its own,
-// and keeps the set of local addresses.
+// LinkMonitor: watches links, addresses, routes and rules from a thread of its
+// own, and keeps the set of local addresses.
 //
 // Has() and First() may be called by any thread, Stop() by one at a time and
 // not by the callback. Lost events (ENOBUFS) are made good by reading all
@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -50,20 +51,19 @@ class LinkMonitor {
               Callback callback);
 
   void Run();
-  // Reads what waits, up to a limit. False when events have been lost.
-  bool ReadEvents(std::vector<LinkEvent>& events);
   // Turns one message into events, and into a change of the view.
   void Take(const nlmsghdr* message, std::vector<LinkEvent>& events);
   void TakeLink(const nlmsghdr* message, std::vector<LinkEvent>& events);
   void TakeAddress(const nlmsghdr* message, std::vector<LinkEvent>& events);
-  void TakeRoute(const nlmsghdr* message, std::vector<LinkEvent>& events);
+  // A change of the routes to `destination`; nullopt: of any.
+  static void AddRoute(const std::optional<encap::IpPrefix>& destination,
+                       std::vector<LinkEvent>& events);
   absl::Status Reload();
 
   NetlinkSocket events_;
   NetlinkSocket requests_;
   const UniqueFd stop_;
   const Callback callback_;
-  std::vector<uint8_t> buffer_;
   mutable Mutex mu_;
   AddressView view_ ABSL_GUARDED_BY(mu_);
   std::thread thread_;

@@ -169,6 +169,20 @@ TEST_F(MonitorTest, RouteEventsSayWhereTheRouteLeads) {
   EXPECT_TRUE(sees("::/0"));
 }
 
+TEST_F(MonitorTest, RuleMayLeadAnywhere) {
+  for (const std::string family : {"", "-6 "}) {
+    for (const std::string verb : {"add", "del"}) {
+      gate_.Open();
+      if (monitor_ == nullptr) Start();
+      Ip(family + "rule " + verb + " fwmark 9 table 7");
+      EXPECT_TRUE(gate_.WaitFor([](const LinkEvent& event) {
+        return event.kind == Kind::kRoute && !event.destination;
+      })) << family
+          << verb;
+    }
+  }
+}
+
 TEST_F(MonitorTest, ManyRoutesBecomeOneEvent) {
   Ip("addr add 10.0.0.1/24 dev va");
   Batch routes("many");

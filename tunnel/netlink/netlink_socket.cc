@@ -18,6 +18,9 @@
 namespace tunnel {
 namespace {
 
+constexpr size_t kMessageBuffer = size_t{64} << 10;  // bytes
+constexpr int kMostReads = 4096;                     // in one Drain()
+
 struct CallbackFree {
   void operator()(nl_cb* cb) const { nl_cb_put(cb); }
 };
@@ -162,6 +165,32 @@ absl::StatusOr<NetlinkSocket> NetlinkSocket::Subscribe(
 }
 
 int NetlinkSocket::fd() const { return nl_socket_get_fd(socket_.get()); }
+
+bool NetlinkSocket::Drain(
+    const std::function<void(const nlmsghdr*)>& on_message) {
+  drained_.resize(kMessageBuffer);
+  bool complete = true;
+  for (int reads = 0; reads < kMostReads; ++reads) {
+    const ssize_t n =
+        recv(fd(), drained_.data(), drained_.size(), MSG_TRUNC | MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == ENOBUFS) {
+      complete = false;
+      continue;
+    }
+    if (n <= 0) return complete;
+    if (static_cast<size_t>(n) > drained_.size()) {
+      complete = false;
+      continue;
+    }
+    int left = static_cast<int>(n);
+    for (auto* message = reinterpret_cast<nlmsghdr*>(drained_.data());
+         nlmsg_ok(message, left); message = nlmsg_next(message, &left)) {
+      on_message(message);
+    }
+  }
+  return complete;
+}
 
 NetlinkReply NetlinkSocket::Request(
     const NetlinkMessage& message,

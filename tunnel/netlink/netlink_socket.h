@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -69,6 +70,11 @@ class NetlinkSocket {
 
   int fd() const;
 
+  // For a watcher: gives out the messages that wait, up to a limit, so that a
+  // storm of them can not hold up what they are for. False when messages have
+  // been lost (ENOBUFS).
+  bool Drain(const std::function<void(const nlmsghdr*)>& on_message);
+
   // Sends, and waits for the answer; `on_message` sees each message of it. A
   // dump during which something changed is EAGAIN: ask again. When no answer
   // comes, or one to another request (messages were lost), the socket is opened
@@ -90,6 +96,7 @@ class NetlinkSocket {
       const std::function<void(const nlmsghdr*)>& on_message, std::string& why);
 
   std::unique_ptr<nl_sock, Free> socket_;
+  std::vector<uint8_t> drained_;  // room for messages; of a watcher
 };
 
 // The status for a reply: OK; DEVICE_NOT_FOUND for ENODEV, MISSING_CAPABILITY
