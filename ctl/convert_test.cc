@@ -330,6 +330,7 @@ TEST(ConvertTest, ShowsStatusBesideSpec) {
   view.paused = true;
   view.datapath_reason = "rate is set";
   view.kernel_steering = "cpus 0-3";
+  view.next_hop = "52:54:00:12:34:56 dev eth0";
   const v1::Tunnel out = ViewToProto(view);
   EXPECT_EQ(out.name(), "gre0");
   EXPECT_EQ(out.etag(), "\"e\"");
@@ -342,6 +343,7 @@ TEST(ConvertTest, ShowsStatusBesideSpec) {
   EXPECT_EQ(out.datapath_in_use(), v1::DATAPATH_USER);
   EXPECT_EQ(out.datapath_reason(), "rate is set");
   EXPECT_EQ(out.kernel_steering(), "cpus 0-3");
+  EXPECT_EQ(out.next_hop(), "52:54:00:12:34:56 dev eth0");
   EXPECT_TRUE(out.paused());
   EXPECT_FALSE(out.detached());
 }

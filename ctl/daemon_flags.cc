@@ -75,7 +75,7 @@ bool SetDispatch(const std::string& text, DaemonFlags& flags) {
   return false;
 }
 
-constexpr std::array<FlagInfo, 18> kFlags = {{
+constexpr std::array<FlagInfo, 19> kFlags = {{
     {"listen", "unix:PATH",
      "socket of the API; PATH is absolute [unix:/run/tunneld/tunneld.sock]",
      SetListen},
@@ -146,6 +146,14 @@ constexpr std::array<FlagInfo, 18> kFlags = {{
      [](const std::string& text, DaemonFlags& flags) {
        flags.tun_offload = text == "on";
        return text == "on" || text == "off";
+     }},
+    {"send_socket", "raw|packet",
+     "what the daemon sends outer packets by: raw is as any program of the "
+     "host does; packet goes straight to the next hop on Ethernet, a third "
+     "faster, past netfilter's OUTPUT and POSTROUTING [raw]",
+     [](const std::string& text, DaemonFlags& flags) {
+       flags.send_on_link = text == "packet";
+       return text == "raw" || text == "packet";
      }},
     {"busy_poll", "DURATION",
      "ask for packets for that long before a worker sleeps, 0s to 1s, such as "

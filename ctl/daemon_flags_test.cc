@@ -22,6 +22,7 @@ TEST(DaemonFlagsTest, DefaultsAreThoseOfTheHelp) {
   EXPECT_EQ(flags->workers, 0);
   EXPECT_EQ(flags->datapath, DatapathMode::kAuto);
   EXPECT_TRUE(flags->tun_offload);
+  EXPECT_FALSE(flags->send_on_link);
   EXPECT_EQ(flags->busy_poll, std::chrono::nanoseconds(0));
   EXPECT_EQ(flags->dispatch, Dispatch::kHybrid);
   EXPECT_EQ(flags->admin_group, "tunnel");
@@ -41,7 +42,7 @@ TEST(DaemonFlagsTest, TakesBothForms) {
              "--max_tunnels", "7", "--log_format=json",
              "--admin_group=", "--read-only-group=staff", "--max_connections=9",
              "--max_connections_per_uid=2", "--tun-offload=off",
-             "--busy_poll=50us", "--datapath=user"});
+             "--busy_poll=50us", "--send_socket=packet", "--datapath=user"});
   ASSERT_TRUE(flags.ok()) << flags.status();
   EXPECT_EQ(flags->socket_path, "/a/b");
   EXPECT_EQ(flags->state_dir, "/s");
@@ -53,6 +54,7 @@ TEST(DaemonFlagsTest, TakesBothForms) {
   EXPECT_EQ(flags->read_only_group, "staff");
   EXPECT_EQ(flags->max_connections, 9u);
   EXPECT_FALSE(flags->tun_offload);
+  EXPECT_TRUE(flags->send_on_link);
   EXPECT_EQ(flags->datapath, DatapathMode::kUser);
   EXPECT_EQ(Parse({"--datapath=bpf"})->datapath, DatapathMode::kBpf);
   EXPECT_EQ(flags->busy_poll, std::chrono::microseconds(50));
@@ -87,6 +89,7 @@ TEST(DaemonFlagsTest, RefusesWhatItDoesNotUnderstandAndNamesIt) {
       {{"--state_dir"}, "--state_dir"},
       {{"--log_format=xml"}, "--log_format"},
       {{"--tun_offload=yes"}, "--tun_offload"},
+      {{"--send_socket=udp"}, "--send_socket"},
       {{"--datapath=kernel"}, "--datapath"},
       {{"--busy_poll=50"}, "--busy_poll"},
       {{"--busy_poll=2s"}, "--busy_poll"},

@@ -64,29 +64,31 @@ absl::Status CheckCapabilities(uint64_t effective) {
 }
 
 absl::StatusOr<std::unique_ptr<LinuxPlatform>> LinuxPlatform::Create(
-    bool tun_offload) {
+    const Options& options) {
   ASSIGN_OR_RETURN(const uint64_t effective, EffectiveCapabilities());
   RETURN_IF_ERROR(CheckCapabilities(effective));
   ASSIGN_OR_RETURN(std::unique_ptr<LinuxLinkControl> links,
-                   LinuxLinkControl::Create());
+                   LinuxLinkControl::Create(options.send_on_link));
   return std::unique_ptr<LinuxPlatform>(
-      new LinuxPlatform(std::move(links), tun_offload));
+      new LinuxPlatform(std::move(links), options));
 }
 
 LinuxPlatform::LinuxPlatform(std::unique_ptr<LinuxLinkControl> links,
-                             bool tun_offload)
-    : tun_({.offload = tun_offload}),
+                             const Options& options)
+    : tun_({.offload = options.tun_offload}),
+      transport_({.send_on_link = options.send_on_link}),
       links_(std::move(links)),
-      platform_{.tun = tun_,
-                .transport = transport_,
-                .links = *links_,
-                .fast = tun_offload ? &fast_ : &FastPathWithoutOffload()} {
+      platform_{
+          .tun = tun_,
+          .transport = transport_,
+          .links = *links_,
+          .fast = options.tun_offload ? &fast_ : &FastPathWithoutOffload()} {
   // Filters of a daemon that was killed would go on with a configuration that
   // nobody has any more.
   SweepFilters();
   // It takes tens of milliseconds, which tunnels of the user path need not
   // wait.
-  if (tun_offload) fast_.Preload();
+  if (options.tun_offload) fast_.Preload();
 }
 
 }  // namespace tunnel

@@ -19,20 +19,25 @@ namespace tunnel {
 
 class LinuxPlatform {
  public:
+  struct Options {
+    bool tun_offload = true;    // LinuxTunFactory::Options::offload
+    bool send_on_link = false;  // LinuxTransportFactory::Options::send_on_link
+  };
+
   // Errors: MISSING_CAPABILITY (metadata "capability" names each that lacks),
   // FD_LIMIT, NETLINK_ERROR.
   // Begins to load the programs of the fast path, if it may (CAP_BPF,
   // CAP_PERFMON), with the capabilities of now: later on CAP_BPF and
-  // CAP_NET_ADMIN are enough for them. `tun_offload`:
-  // LinuxTunFactory::Options::offload.
+  // CAP_NET_ADMIN are enough for them.
   static absl::StatusOr<std::unique_ptr<LinuxPlatform>> Create(
-      bool tun_offload);
+      const Options& options);
 
   // Good as long as this object.
   Platform& platform() { return platform_; }
 
  private:
-  LinuxPlatform(std::unique_ptr<LinuxLinkControl> links, bool tun_offload);
+  LinuxPlatform(std::unique_ptr<LinuxLinkControl> links,
+                const Options& options);
 
   LinuxTunFactory tun_;
   LinuxTransportFactory transport_;

@@ -165,6 +165,7 @@ TunnelView ManagerImpl::PlannedView(const Wiring& wiring) {
   view.effective_mtu = wiring.underlay.effective_mtu;
   view.mtu_reason = wiring.underlay.mtu_reason;
   view.path = wiring.underlay.path;
+  view.link = wiring.underlay.next_hop;
   view.overhead = encap::EncapOverhead(wiring.config.encap);
   view.datapath_reason = wiring.fast.why;
   view.kernel_steering = wiring.fast.steered;

@@ -170,6 +170,10 @@ UnderlayState ManagerImpl::EvaluateUnderlay(const Wiring& wiring,
                           .ifindex = wiring.underlay_ifindex,
                           .mark = config.fwmark});
   state.path->SetRouteMtu(underlay);
+  if (!encap::IsWildcard(remote)) {
+    state.next_hop = platform_.links.FollowNextHop(
+        remote, wiring.local, wiring.underlay_ifindex, config.fwmark);
+  }
   SetMtu(config, route, underlay, state);
   const bool loops =
       route.ok() && own_ifindex != 0 && route->ifindex == own_ifindex;

@@ -9,6 +9,7 @@
 #include "tunnel/base/status_macros.h"
 #include "tunnel/manager_impl.h"
 #include "tunnel/mtu_reason.h"
+#include "tunnel/next_hop_text.h"
 
 namespace tunnel {
 namespace {
@@ -88,14 +89,17 @@ absl::StatusOr<TunnelView> TunnelManager::Get(absl::string_view name) const {
   std::optional<TunnelView> view = impl_->bus().Get(name);
   if (!view.has_value()) return impl_->NotFound(name);
   view->mtu_reason = MtuReason(*view, SteadyCoarseNs());
+  view->next_hop = NextHopText(*view);
   return *std::move(view);
 }
 
 TunnelList TunnelManager::List() const {
   TunnelList list = impl_->bus().List();
   const uint64_t now_ns = SteadyCoarseNs();
-  for (TunnelView& view : list.tunnels)
+  for (TunnelView& view : list.tunnels) {
     view.mtu_reason = MtuReason(view, now_ns);
+    view.next_hop = NextHopText(view);
+  }
   return list;
 }
 

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "tunnel/endpoint/endpoint_config.h"
 #include "tunnel/endpoint/path_state.h"
+#include "tunnel/netlink/next_hop.h"
 
 namespace tunnel {
 
@@ -75,6 +76,11 @@ struct TunnelView {
   DatapathMode datapath_in_use = DatapathMode::kUser;
   // Why the user path does, in one clause ("checksum is on"); empty when kBpf.
   std::string datapath_reason;
+  // Where the daemon's packets go on the link, now and not at that moment:
+  // NextHopText() tells it. Not kept alive.
+  std::weak_ptr<const NextHop> link;
+  // NextHopText(), when it was asked for; empty while the kernel finds the way.
+  std::string next_hop;
   // FastTunnel::Steer(), when kBpf.
   std::string kernel_steering;
   uint64_t generation = 0;

@@ -167,6 +167,8 @@ std::string DatapathLine(const Tunnel& tunnel) {
     absl::StrAppend(&text, " (", tunnel.datapath_reason(), ")");
   if (!tunnel.kernel_steering().empty())
     absl::StrAppend(&text, ", steering ", tunnel.kernel_steering());
+  if (!tunnel.next_hop().empty())
+    absl::StrAppend(&text, ", next hop ", tunnel.next_hop());
   return text + "\n";
 }
 

@@ -37,7 +37,8 @@ def datapath():
 
 
 class Daemon:
-    """A running tunneld. `prefix` stands in front of its command line."""
+    """A running tunneld. `prefix` stands in front of its command line, the words of
+    $TUNNELD_FLAGS before `flags`."""
 
     _count = 0
 
@@ -60,7 +61,8 @@ class Daemon:
         return ["ip", "netns", "exec", self.space.name, *self.prefix,
                 binary("tunneld"), "--listen=" + self.target,
                 "--state_dir=" + os.path.join(self.directory, "state"),
-                "--datapath=" + datapath(), *self.flags]
+                "--datapath=" + datapath(), *os.environ.get("TUNNELD_FLAGS", "").split(),
+                *self.flags]
 
     def launch(self, env=None):
         """Starts the process without waiting for anything."""

@@ -213,7 +213,7 @@ void ExecuteRewire(const ConfigSection& section, const Datapath& path,
 std::unique_ptr<Variant> BuildVariant(Endpoint& endpoint, const Wiring& wiring,
                                       std::shared_ptr<FlowContexts> contexts) {
   const SendRoute route{wiring.config.encap.remote, wiring.underlay_ifindex,
-                        wiring.config.fwmark};
+                        wiring.config.fwmark, wiring.underlay.next_hop};
   auto variant = std::make_unique<Variant>(endpoint, EffectiveEncap(wiring),
                                            route, std::move(contexts));
   variant->transmit_block = wiring.underlay.transmit_block;

@@ -20,6 +20,7 @@
 #include "tunnel/endpoint/endpoint_config.h"
 #include "tunnel/endpoint/endpoint_key.h"
 #include "tunnel/endpoint/path_state.h"
+#include "tunnel/netlink/next_hop.h"
 #include "tunnel/path/worker_pool.h"
 #include "tunnel/rewire/udp_port_lease.h"
 
@@ -29,7 +30,8 @@ namespace tunnel {
 struct UnderlayState {
   uint32_t route_ifindex = 0;  // that the route leaves by; 0: no route
   std::shared_ptr<PathState> path;
-  uint32_t effective_mtu = 0;  // bytes, for the interface
+  std::shared_ptr<const NextHop> next_hop;  // may be null, as SendRoute
+  uint32_t effective_mtu = 0;               // bytes, for the interface
   std::string mtu_reason;
   bool ethernet = false;  // as RouteInfo
   // kNone, or why nothing can be sent now; with the sentence for people.

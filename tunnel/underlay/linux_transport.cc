@@ -127,7 +127,7 @@ LinuxTransportFactory::Open(size_t workers) {
   std::vector<std::unique_ptr<Transport>> transports;
   for (size_t i = 0; i < workers; ++i) {
     ASSIGN_OR_RETURN(std::unique_ptr<PacketSender> sender,
-                     PacketSender::Open());
+                     PacketSender::Open(options_.send_on_link));
     Group receivers;
     receivers.push_back(std::move(v4[i]));
     if (has_v6) receivers.push_back(std::move(v6[i]));

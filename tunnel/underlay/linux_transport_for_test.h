@@ -40,6 +40,10 @@ struct Received {
 
 class LinuxTransportTest : public NetnsTest {
  protected:
+  explicit LinuxTransportTest(
+      const LinuxTransportFactory::Options& options = {})
+      : factory_(options) {}
+
   void Open(size_t workers);
 
   // A veth pair in this namespace; packets to 10.0.0.2 and fd00::2 leave by va

@@ -78,7 +78,7 @@ class PacketSenderTest : public LinuxTransportTest {
     Open(1);
     for (const IpFamily family : {IpFamily::kV4, IpFamily::kV6})
       ASSERT_TRUE(factory_.TakeUdpPort({family, kPort}).ok());
-    auto sender = PacketSender::Open();
+    auto sender = PacketSender::Open(/*by_link=*/false);
     ASSERT_TRUE(sender.ok()) << sender.status();
     sender_ = std::move(sender).value();
   }

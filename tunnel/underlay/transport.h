@@ -19,6 +19,7 @@
 #include "encap/address.h"
 #include "encap/drop_reason.h"
 #include "encap/packet.h"
+#include "tunnel/netlink/next_hop.h"
 
 namespace tunnel {
 
@@ -27,6 +28,8 @@ struct SendRoute {
   encap::IpAddress remote;
   uint32_t ifindex = 0;  // leave by this interface; 0: as the routes say
   uint32_t mark = 0;     // SO_MARK; 0: none
+  // Where it leads on the link; nullptr: for the kernel to find out.
+  std::shared_ptr<const NextHop> next_hop = nullptr;
 };
 
 struct OutgoingPacket {
