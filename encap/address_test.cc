@@ -177,5 +177,21 @@ TEST(IpPrefixTest, ParsesLengthOrTakesTheFullOne) {
   EXPECT_EQ(IpPrefix().ToString(), "");
 }
 
+TEST(IpPrefixTest, ContainsWhatHasItsLeadingBits) {
+  const auto contains = [](const char* prefix, const char* address) {
+    return IpPrefix::Parse(prefix)->Contains(*IpAddress::Parse(address));
+  };
+  EXPECT_TRUE(contains("10.20.0.0/15", "10.21.255.255"));
+  EXPECT_FALSE(contains("10.20.0.0/15", "10.22.0.0"));
+  EXPECT_TRUE(contains("192.0.2.1/32", "192.0.2.1"));
+  EXPECT_FALSE(contains("192.0.2.1/32", "192.0.2.0"));
+  EXPECT_TRUE(contains("0.0.0.0/0", "203.0.113.7"));
+  EXPECT_FALSE(contains("0.0.0.0/0", "::1"));
+  EXPECT_TRUE(contains("fd00:0:0:8000::/49", "fd00:0:0:ffff::1"));
+  EXPECT_FALSE(contains("fd00:0:0:8000::/49", "fd00:0:0:7fff::1"));
+  EXPECT_TRUE(contains("::/0", "fd00::1"));
+  EXPECT_FALSE(contains("::/0", "10.0.0.1"));
+}
+
 }  // namespace
 }  // namespace encap
