@@ -54,6 +54,8 @@ class Client {
   uint64_t moves() const { return moves_.load(std::memory_order_relaxed); }
   // How long after its cancel, deadline or timeout a call has returned.
   const Latencies& leave_times() const { return leave_times_; }
+  // How long calls took that have changed something.
+  const Latencies& change_times() const { return change_times_; }
   // Calls by verb and outcome ("move OK", "move ENDPOINT_PAIR_IN_USE").
   const std::map<std::string, int>& outcomes() const { return outcomes_; }
 
@@ -126,7 +128,7 @@ class Client {
   const uint32_t seed_;
   uint64_t last_call_ = 0;
   std::atomic<uint64_t> changes_{0}, calls_{0}, moves_{0};
-  Latencies leave_times_;
+  Latencies leave_times_, change_times_;
   std::map<std::string, int> outcomes_;
 };
 

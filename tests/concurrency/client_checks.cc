@@ -31,7 +31,10 @@ void Client::Note(const char* verb, const Call& call,
     }
     return;
   }
-  if (status.ok()) changes_.fetch_add(1, std::memory_order_relaxed);
+  if (status.ok()) {
+    changes_.fetch_add(1, std::memory_order_relaxed);
+    change_times_.push_back(now - call.begun);
+  }
   if (status.ok() || reason == Reason::kConfigLockInterrupted ||
       reason == Reason::kEndpointPairInUse) {
     return;

@@ -3,11 +3,22 @@
 #include <algorithm>
 
 namespace tunnel {
+namespace {
 
-std::chrono::nanoseconds Percentile99(Latencies times) {
+std::chrono::nanoseconds Percentile(Latencies times, size_t percent) {
   if (times.empty()) return std::chrono::nanoseconds(0);
   std::sort(times.begin(), times.end());
-  return times[times.size() * 99 / 100];
+  return times[times.size() * percent / 100];
+}
+
+}  // namespace
+
+std::chrono::nanoseconds Median(Latencies times) {
+  return Percentile(std::move(times), 50);
+}
+
+std::chrono::nanoseconds Percentile99(Latencies times) {
+  return Percentile(std::move(times), 99);
 }
 
 double Milliseconds(std::chrono::nanoseconds time) {
@@ -50,25 +61,6 @@ void Alarm::Run() {
                       std::memory_order_release);
     rung->stop.request_stop();
   }
-}
-
-WakeMeter::WakeMeter()
-    : thread_([this] {
-        Mutex mu;
-        CondVar never;
-        while (!stop_.load(std::memory_order_relaxed)) {
-          const SteadyTime until = SteadyNow() + std::chrono::milliseconds(1);
-          MutexLock lock(mu);
-          while (never.WaitUntil(mu, until)) {
-          }
-          late_.push_back(Since(until));
-        }
-      }) {}
-
-Latencies WakeMeter::Stop() {
-  stop_.store(true);
-  thread_.join();
-  return std::move(late_);
 }
 
 }  // namespace tunnel

@@ -1,4 +1,4 @@
-// How long things take while the machine is busy, and a yardstick for it.
+// How long things take while the machine is busy.
 
 #ifndef TESTS_CONCURRENCY_LATENCY_H_
 #define TESTS_CONCURRENCY_LATENCY_H_
@@ -22,6 +22,7 @@ namespace tunnel {
 using Latencies = std::vector<std::chrono::nanoseconds>;
 
 // 0 when there are none.
+std::chrono::nanoseconds Median(Latencies times);
 std::chrono::nanoseconds Percentile99(Latencies times);
 double Milliseconds(std::chrono::nanoseconds time);
 
@@ -46,19 +47,6 @@ class Alarm {
   CondVar changed_;
   std::multimap<SteadyTime, std::shared_ptr<Rung>> due_ ABSL_GUARDED_BY(mu_);
   bool stop_ ABSL_GUARDED_BY(mu_) = false;
-  std::thread thread_;
-};
-
-// Measures how late the machine wakes a sleeping thread.
-class WakeMeter {
- public:
-  WakeMeter();
-  // Ends the measurement.
-  Latencies Stop();
-
- private:
-  std::atomic<bool> stop_{false};
-  Latencies late_;
   std::thread thread_;
 };
 

@@ -47,6 +47,13 @@ TEST_F(ReceiveSteeringTest, OnAndOff) {
   ReceiveSteering second;
   EXPECT_EQ(second.Set(device_, FastSteering::kAuto, cpus_), "cpus 0");
   EXPECT_EQ(second.Set(device_, FastSteering::kOff, cpus_), "off");
+  EXPECT_EQ(steering.Set(device_, FastSteering::kAuto, cpus_), "cpus 0");
+}
+
+TEST_F(ReceiveSteeringTest, FollowsTheWorkersToAnotherCpu) {
+  if (::sysconf(_SC_NPROCESSORS_CONF) < 2) GTEST_SKIP() << "needs two CPUs";
+  ReceiveSteering steering;
+  EXPECT_EQ(steering.Set(device_, FastSteering::kAuto, cpus_), "cpus 0");
   const int other[] = {1};
   EXPECT_EQ(steering.Set(device_, FastSteering::kAuto, other), "cpus 1");
 }
