@@ -3,9 +3,12 @@
 #include <grpcpp/client_context.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -125,6 +128,31 @@ TEST_F(CaptureTest, OuterSideHasOnlyWhatTheUnderlayTook) {
   EXPECT_EQ(daemon_.wire().sent(), sent + 1);
   EXPECT_NE(file.find("captured"), std::string::npos);
   EXPECT_EQ(file.find("refused"), std::string::npos);
+}
+
+// So that an answer, which another worker may get before the call that sends
+// has returned, is the younger one.
+TEST_F(CaptureTest, TimeOfWhatIsSentIsThatBeforeItIsSent) {
+  const auto now_ns = [] {
+    return std::chrono::system_clock::now().time_since_epoch() /
+           std::chrono::nanoseconds(1);
+  };
+  const auto sent_ns = std::make_shared<std::atomic<int64_t>>(0);
+  daemon_.wire().SetSink([=](size_t, std::span<const uint8_t>,
+                             const SendRoute&) { sent_ns->store(now_ns()); });
+  const auto capture =
+      daemon_.manager().StartCapture({}, "g0", {.outer = true});
+  ASSERT_TRUE(capture.ok()) << capture.status();
+  const int64_t begin_ns = now_ns();
+  Send();
+  int64_t captured_ns = 0;
+  while ((*capture)->Read(1, 1, [&](const CapturedPacket& packet) {
+    captured_ns = static_cast<int64_t>(packet.time_ns);
+  }) == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_GE(captured_ns, begin_ns);
+  EXPECT_LE(captured_ns, sent_ns->load());
 }
 
 TEST_F(CaptureTest, DropsComeWithTheirReason) {

@@ -50,10 +50,11 @@ TEST_F(ReceiveSteeringTest, OnAndOff) {
   EXPECT_EQ(steering.Set(device_, FastSteering::kAuto, cpus_), "cpus 0");
 }
 
-TEST_F(ReceiveSteeringTest, FollowsTheWorkersToAnotherCpu) {
+TEST_F(ReceiveSteeringTest, OffAndOnWithAnotherCpu) {
   if (::sysconf(_SC_NPROCESSORS_CONF) < 2) GTEST_SKIP() << "needs two CPUs";
   ReceiveSteering steering;
   EXPECT_EQ(steering.Set(device_, FastSteering::kAuto, cpus_), "cpus 0");
+  EXPECT_EQ(steering.Set(device_, FastSteering::kOff, cpus_), "off");
   const int other[] = {1};
   EXPECT_EQ(steering.Set(device_, FastSteering::kAuto, other), "cpus 1");
 }

@@ -200,10 +200,10 @@ void TapSet::Give(size_t worker, bool CaptureOptions::*wanted,
   }
 }
 
-void TapSet::Outer(size_t worker, bool transmit,
-                   std::span<const uint8_t> bytes) const noexcept {
+void TapSet::Outer(size_t worker, bool transmit, std::span<const uint8_t> bytes,
+                   uint64_t time_ns) const noexcept {
   Give(worker, &CaptureOptions::outer,
-       {RealtimeNs(), CapturedPacket::Layer::kOuter, transmit,
+       {time_ns, CapturedPacket::Layer::kOuter, transmit,
         encap::DropReason::kNone, static_cast<uint32_t>(bytes.size()), bytes});
 }
 
@@ -215,10 +215,10 @@ void TapSet::Inner(size_t worker, bool transmit,
 }
 
 void TapSet::Drop(size_t worker, bool transmit, encap::DropReason why,
-                  CapturedPacket::Layer layer,
-                  std::span<const uint8_t> bytes) const noexcept {
+                  CapturedPacket::Layer layer, std::span<const uint8_t> bytes,
+                  uint64_t time_ns) const noexcept {
   Give(worker, &CaptureOptions::drops,
-       {RealtimeNs(), layer, transmit, why, static_cast<uint32_t>(bytes.size()),
+       {time_ns, layer, transmit, why, static_cast<uint32_t>(bytes.size()),
         bytes});
 }
 

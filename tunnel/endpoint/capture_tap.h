@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "tunnel/base/clock.h"
 #include "tunnel/endpoint/capture_types.h"
 #include "tunnel/stats/depth_histogram.h"
 #include "tunnel/stats/owned_counter.h"
@@ -92,14 +93,16 @@ class TapSet {
     return taps_;
   }
 
-  // By worker `worker`, with the packet as it is at that moment.
-  void Outer(size_t worker, bool transmit,
-             std::span<const uint8_t> bytes) const noexcept;
+  // By worker `worker`, with the packet as it is at that moment. `time_ns`: of
+  // what has befallen it, which is earlier than now for what was sent; one
+  // worker's never go back.
+  void Outer(size_t worker, bool transmit, std::span<const uint8_t> bytes,
+             uint64_t time_ns = RealtimeNs()) const noexcept;
   void Inner(size_t worker, bool transmit,
              std::span<const uint8_t> bytes) const noexcept;
   void Drop(size_t worker, bool transmit, encap::DropReason why,
-            CapturedPacket::Layer layer,
-            std::span<const uint8_t> bytes) const noexcept;
+            CapturedPacket::Layer layer, std::span<const uint8_t> bytes,
+            uint64_t time_ns = RealtimeNs()) const noexcept;
 
  private:
   // A copy to each tap whose options have `wanted` set.

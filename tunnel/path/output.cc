@@ -266,13 +266,15 @@ void Output::Flush(const Batch& batch) noexcept {
   used_pieces_ = 0;
   used_bytes_ = 0;
   if (ready_ == 0) return;
+  // An answer may come before the call returns: it must not seem the older.
+  const uint64_t handed_ns = batch.taps == nullptr ? 0 : RealtimeNs();
   counters_.calls(Syscall::kSend)
       .Add(transport_.SendBatch({outgoing_.data(), ready_}));
   counters_.transmit_batches.Add(1);
   counters_.transmit_batch.Record(ready_);
   uint64_t sent = 0;
   uint64_t bytes = 0;
-  if (batch.taps != nullptr) TapSent(batch);
+  if (batch.taps != nullptr) TapSent(batch, handed_ns);
   for (size_t i = 0; i < ready_; ++i) {
     if (failed_ == DropReason::kNone) failed_ = outgoing_[i].result;
     if (!charges_[i].last) continue;
@@ -290,13 +292,14 @@ void Output::Flush(const Batch& batch) noexcept {
   batch.tunnel.transmit_bytes.Add(bytes);
 }
 
-void Output::TapSent(const Batch& batch) noexcept {
+void Output::TapSent(const Batch& batch, uint64_t handed_ns) noexcept {
   for (size_t i = 0; i < ready_; ++i) {
     const OutgoingPacket& out = outgoing_[i];
     if (out.result == DropReason::kNone) {
-      batch.taps->Outer(worker_, true, out.packet->bytes());
+      batch.taps->Outer(worker_, true, out.packet->bytes(), handed_ns);
     } else {
-      TapDrop(batch, CapturedPacket::Layer::kOuter, *out.packet, out.result);
+      batch.taps->Drop(worker_, true, out.result, CapturedPacket::Layer::kOuter,
+                       out.packet->bytes(), handed_ns);
     }
   }
 }

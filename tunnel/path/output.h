@@ -108,7 +108,7 @@ class Output {
   void TapDrop(const Batch& batch, CapturedPacket::Layer layer,
                const encap::PacketBuffer& packet,
                encap::DropReason why) noexcept;
-  void TapSent(const Batch& batch) noexcept;
+  void TapSent(const Batch& batch, uint64_t handed_ns) noexcept;
 
   // False when the packet was dropped, and counted.
   bool Encapsulate(const Batch& batch, encap::PacketBuffer& packet) noexcept;

@@ -82,8 +82,9 @@ void WaitPlainly(Waiter& waiter, std::atomic<int>& asleep) {
 }
 
 // Each is awaited while the lock is still held, so one that leaves only when it
-// is its turn never ends. The medians of many are compared, so that a machine
-// that stops for a moment does not decide.
+// is its turn never ends. The faster quarters of many are compared: what the
+// others take is what a busy machine makes of it. One that looks now and then
+// is late there too.
 TEST(ConfigLockStress, CancelledWaitersLeaveAsSoonAsTheyAreWoken) {
   constexpr int kWaiters = 256, kPlain = 64;
   ConfigLock lock(kWaiters);
@@ -114,12 +115,13 @@ TEST(ConfigLockStress, CancelledWaitersLeaveAsSoonAsTheyAreWoken) {
   }
   EXPECT_EQ(lock.Info().acquired_total, 1u);
   EXPECT_TRUE(holder->CommitPoint().ok());
-  std::printf(
-      "leave after cancel: %.3f ms (p99 %.3f); plain wake-up: %.3f ms (p99 "
-      "%.3f)\n",
-      Ms(Percentile(leave, 50)), Ms(Percentile(leave, 99)),
-      Ms(Percentile(wake, 50)), Ms(Percentile(wake, 99)));
-  EXPECT_LE(Percentile(leave, 50), 20 * Percentile(wake, 50));
+  for (const auto& [what, times] : {std::pair{"leave after cancel", &leave},
+                                    std::pair{"plain wake-up", &wake}}) {
+    std::printf("%s: quarter %.3f ms, median %.3f ms, p99 %.3f ms\n", what,
+                Ms(Percentile(*times, 25)), Ms(Percentile(*times, 50)),
+                Ms(Percentile(*times, 99)));
+  }
+  EXPECT_LE(Percentile(leave, 25), 40 * Percentile(wake, 25));
 }
 
 // Shared state of the random test. `guarded` is not atomic: with
