@@ -196,7 +196,7 @@ void ManagerImpl::LookAtFastPaths() {
   if (learned == seen.learned && ipsec == seen.ipsec && now_ns < seen.until_ns)
     return;
   // Programs that are still being loaded are waited for without the lock.
-  fast_.Usable().IgnoreError();
+  fast_.AwaitLoaded();
   seen = {learned, ipsec, UINT64_MAX};
   for (std::optional<std::string> next = ""; next.has_value();) {
     const std::optional<ConfigSection> section =

@@ -83,6 +83,8 @@ TEST_F(ManagerFastRestoreTest, NothingWaitsForThePrograms) {
         << call;
   }
   fast_.SetLoading(false);
+  // Meanwhile others ask for the programs.
+  ASSERT_TRUE(Create(Gre("gre2", "192.0.2.4")).ok());
   EXPECT_TRUE(Eventually([&] { return IsFast("gre0") && IsFast("gre1"); }));
   EXPECT_EQ(WhyUser("gre0"), "");
 }

@@ -125,6 +125,7 @@ int SweepFilters() {
   const std::unique_ptr<struct if_nameindex, decltype(&if_freenameindex)> all(
       if_nameindex(), if_freenameindex);
   int removed = 0;
+  libbpf_set_print(nullptr);  // the kernel's words on devices without clsact
   if (all == nullptr) return removed;
   for (const struct if_nameindex* one = all.get(); one->if_index != 0; ++one) {
     for (const Hook where : {Hook::kIngress, Hook::kEgress}) {

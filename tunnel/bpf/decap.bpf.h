@@ -5,9 +5,6 @@
 
 #include "tunnel/bpf/maps.bpf.h"
 
-// As long as the user path may take, elsewhere, until it is passed by.
-enum { kHoldNs = 100 * 1000 * 1000 };
-
 // The outer headers of a received packet.
 struct outer {
   struct fp_input_key key;
@@ -216,18 +213,32 @@ static __always_inline long set_ecn(struct __sk_buff* skb, int v4, __u8* head,
 // it then looks for the outer header, and drops it. So these are the user
 // path's, and all that is not TCP with them until none has come for a while:
 // nothing of their flows overtakes them.
-static __always_inline int is_held_back(struct __sk_buff* skb, __u32 tunnel,
-                                        __u32 offset, int v4) {
+static __always_inline int is_held_back(struct __sk_buff* skb,
+                                        struct fp_turn* turn, __u32 offset,
+                                        int v4) {
   __u8 protocol;
   if (bpf_skb_load_bytes(skb, offset + (v4 ? 9 : 6), &protocol, 1)) return 1;
   if (protocol == kTcp) return 0;
-  __u32 index = tunnel * kFpDirections + kFpIn;
-  struct fp_turn* turn = bpf_map_lookup_elem(&fp_turns, &index);
-  if (!turn) return 1;
-  __u64 now_ns = bpf_ktime_get_coarse_ns();
-  if (skb->gso_size == 0 && now_ns - turn->held_ns > kHoldNs) return 0;
-  turn->held_ns = now_ns;
+  if (skb->gso_size == 0) return goes_on_holding(&turn->held_ns);
+  turn->held_ns = bpf_ktime_get_coarse_ns();
   return 1;
+}
+
+// Packets of a received super-packet; `header_len` gets the bytes of the inner
+// headers of each, where they are known.
+static __always_inline __u32 read_segments(struct __sk_buff* skb, __u32 offset,
+                                           int v4, const __u8* head,
+                                           __u32* header_len) {
+  __u8 protocol;
+  if (skb->gso_size == 0 ||
+      bpf_skb_load_bytes(skb, offset + (v4 ? 9 : 6), &protocol, 1)) {
+    return 1;
+  }
+  __u32 ip_len = v4 ? (head[0] & 0xf) * 4 : sizeof(struct ipv6hdr);
+  __u32 upper = upper_len(skb, protocol, offset + ip_len);
+  if (upper != 0) *header_len = ip_len + upper;
+  __u32 all = offset + *header_len;
+  return segments_of(skb, skb->len > all ? skb->len - all : 0);
 }
 
 SEC("tc")
@@ -239,7 +250,9 @@ int tunneld_decap(struct __sk_buff* skb) {
   if (!slot) return TC_ACT_UNSPEC;
   __u32 tunnel = slot->tunnel, device = slot->device;
   struct fp_counter_block* count = bpf_map_lookup_elem(&fp_counters, &tunnel);
-  if (!count || !has_turned(tunnel, kFpIn)) return TC_ACT_UNSPEC;
+  struct fp_turn* turn = turn_of(tunnel, kFpIn);
+  if (!count || !turn || !has_turned(turn) || goes_on_holding(&turn->hub_ns))
+    return TC_ACT_UNSPEC;
 
   int v4 = o.inner_family == 4, ecn = 0;
   __u8 head[2] = {};
@@ -248,9 +261,10 @@ int tunneld_decap(struct __sk_buff* skb) {
            : judge_inner_v6(skb, offset, o.tos, head, &ecn))) {
     return TC_ACT_UNSPEC;
   }
-  if (o.key.protocol == kUdp && is_held_back(skb, tunnel, offset, v4))
+  if (o.key.protocol == kUdp && is_held_back(skb, turn, offset, v4))
     return TC_ACT_UNSPEC;
-  __u32 segments = skb->gso_segs > 1 ? skb->gso_segs : 1;
+  __u32 header_len = 0;
+  __u32 segments = read_segments(skb, offset, v4, head, &header_len);
   __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | (v4 ? BPF_F_ADJ_ROOM_DECAP_L3_IPV4
                                                : BPF_F_ADJ_ROOM_DECAP_L3_IPV6);
   if (bpf_skb_adjust_room(skb, -(__s32)o.len, BPF_ADJ_ROOM_MAC, flags))
@@ -260,7 +274,7 @@ int tunneld_decap(struct __sk_buff* skb) {
     return TC_ACT_SHOT;
   }
   count->receive_packets += segments;
-  count->receive_bytes += inner_len;
+  count->receive_bytes += inner_len + (__u64)(segments - 1) * header_len;
   count->last_receive_ns = bpf_ktime_get_coarse_ns();
   skb->mark = 0;
   // Steering goes by the inner flow; the queue is one of the underlay's.

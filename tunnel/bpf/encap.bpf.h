@@ -3,8 +3,6 @@
 #ifndef TUNNEL_BPF_ENCAP_BPF_H_
 #define TUNNEL_BPF_ENCAP_BPF_H_
 
-#include <linux/tcp.h>
-
 #include "tunnel/bpf/flow_hash.bpf.h"
 #include "tunnel/bpf/maps.bpf.h"
 
@@ -17,7 +15,7 @@ struct inner {
   __u8 v6, tos, ttl, protocol;
   __u8 dont_fragment;
   __u32 upper;        // where TCP or UDP begins
-  __u32 segments;     // 1 unless it is a super-packet
+  __u32 segments;     // 1 unless it is a super-packet; 0: not read
   __u32 segment_len;  // of the largest, IP header included
   __u32 header_len;   // of each segment, with that of TCP or UDP
 };
@@ -35,16 +33,6 @@ static __always_inline int may_be_nested(struct __sk_buff* skb, __u8 protocol,
 
 static __always_inline int has_extensions(__u8 next) {
   return next == 0 || next == 43 || next == 44 || next == 60;
-}
-
-// 0 when the segments of a super-packet are not known.
-static __always_inline __u32 upper_len(struct __sk_buff* skb, __u8 protocol,
-                                       __u32 upper) {
-  struct tcphdr tcp;
-  if (protocol == kUdp) return 8;
-  if (protocol != kTcp || bpf_skb_load_bytes(skb, upper, &tcp, sizeof(tcp)))
-    return 0;
-  return tcp.doff * 4;
 }
 
 // False: for the user path. `flow` gets what all packets of the flow share.
@@ -106,14 +94,16 @@ static __always_inline int read_inner(struct __sk_buff* skb, struct inner* in,
   }
   if (in->ttl == 0) return 0;
   *hash = flow_finish(flow);
-  in->segments = 1;
   in->segment_len = skb->len;
-  if (skb->gso_size == 0) return 1;
+  if (skb->gso_size == 0) {
+    in->segments = 1;
+    return 1;
+  }
   __u32 upper = upper_len(skb, in->protocol, in->upper);
-  if (upper == 0) return 0;
   in->header_len = in->upper + upper;
+  if (upper == 0 || in->header_len > skb->len) return 0;
   in->segment_len = in->header_len + skb->gso_size;
-  if (skb->gso_segs > 1) in->segments = skb->gso_segs;
+  in->segments = segments_of(skb, skb->len - in->header_len);
   return 1;
 }
 
@@ -198,11 +188,28 @@ static __always_inline __u32 build(const struct fp_slot* slot,
              : build_v6(slot, &up, inner_len, hash, header);
 }
 
+// A super-packet out of another tunnel can not get a second outer header, a
+// single packet can. So both kinds are held back here, lest they overtake each
+// other; and that tunnel's packets take the user path from its input on, where
+// super-packets stay whole.
+static __always_inline void hold_hub(__u32 from, struct fp_turn* turn) {
+  __u64 now_ns = bpf_ktime_get_coarse_ns();
+  turn->hub_ns = now_ns;
+  __u32* number = bpf_map_lookup_elem(&fp_outputs, &from);
+  if (!number) return;
+  __u32 index = *number;
+  struct fp_slot* slot = bpf_map_lookup_elem(&fp_slots, &index);
+  if (!slot || slot->device != from) return;
+  struct fp_turn* input = turn_of(slot->tunnel, kFpIn);
+  if (input) input->hub_ns = now_ns;
+}
+
 // Makes room for `len` bytes in front of the packet. 0: the packet is as it
 // was.
 static __always_inline int make_room(struct __sk_buff* skb,
                                      const struct fp_slot* slot,
-                                     const struct inner* in, __u32 len) {
+                                     const struct inner* in, __u32 len,
+                                     struct fp_turn* turn) {
   __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
   flags |= slot->family == 4 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4
                              : BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
@@ -213,8 +220,12 @@ static __always_inline int make_room(struct __sk_buff* skb,
   long result = bpf_skb_adjust_room(skb, len, BPF_ADJ_ROOM_MAC, flags);
   // The kernel remembers that a packet came out of another tunnel, and then
   // refuses to note a second outer header. A single packet needs none noted.
-  if (result == kAlready && skb->gso_size == 0 && in->v6 == (slot->family == 6))
-    result = bpf_skb_adjust_room(skb, len, BPF_ADJ_ROOM_MAC, 0);
+  if (result == kAlready) {
+    if (skb->gso_size == 0 && in->v6 == (slot->family == 6))
+      result = bpf_skb_adjust_room(skb, len, BPF_ADJ_ROOM_MAC, 0);
+    else
+      hold_hub(skb->ingress_ifindex, turn);
+  }
   return result == 0;
 }
 
@@ -241,18 +252,20 @@ int tunneld_encap(struct __sk_buff* skb) {
   if (!slot || slot->device != device) return TC_ACT_UNSPEC;
   __u32 tunnel = slot->tunnel;
   struct fp_counter_block* count = bpf_map_lookup_elem(&fp_counters, &tunnel);
-  if (!count) return TC_ACT_UNSPEC;
+  struct fp_turn* turn = turn_of(tunnel, kFpOut);
+  if (!count || !turn) return TC_ACT_UNSPEC;
 
   struct inner in = {};
   __u32 header[12] = {}, hash = 0, inner_len = skb->len;
-  if (!has_turned(tunnel, kFpOut) || !read_inner(skb, &in, &hash) ||
+  if (!has_turned(turn) || !read_inner(skb, &in, &hash) ||
+      (skb->ingress_ifindex != 0 && goes_on_holding(&turn->hub_ns)) ||
       !(slot->carries & (in.v6 ? kFpCarriesV6 : kFpCarriesV4))) {
     goto pass;
   }
   __u32 len =
       build(slot, &in, inner_len, hash, count->next_ipv4_id + 1, header);
   if (inner_len + len > kMaxOuter || in.segment_len + len > slot->path_mtu ||
-      !make_room(skb, slot, &in, len)) {
+      !make_room(skb, slot, &in, len, turn)) {
     goto pass;
   }
   if (store(skb, header, len) || bpf_skb_change_head(skb, kLinkLen, 0)) {
@@ -265,7 +278,8 @@ int tunneld_encap(struct __sk_buff* skb) {
   skb->mark = slot->mark;
   return bpf_redirect_neigh(slot->underlay, 0, 0, 0);
 pass:
-  count->transmit_passed += skb->gso_segs > 1 ? skb->gso_segs : 1;
+  if (in.segments == 0) in.segments = skb->gso_segs > 1 ? skb->gso_segs : 1;
+  count->transmit_passed += in.segments;
   return TC_ACT_UNSPEC;
 }
 

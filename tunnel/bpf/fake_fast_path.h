@@ -37,7 +37,7 @@ class FakeFastPath : public FastPath {
     const MutexLock lock(mu_);
     usable_ = std::move(status);
   }
-  // While it loads, Usable() waits.
+  // While it loads, Usable() and AwaitLoaded() wait.
   void SetLoading(bool loading) {
     const MutexLock lock(mu_);
     loading_ = loading;
@@ -59,9 +59,14 @@ class FakeFastPath : public FastPath {
   }
 
   absl::Status Usable() override {
+    ++usable_calls_;
     const MutexLock lock(mu_);
     while (loading_) loaded_.Wait(mu_);
     return usable_;
+  }
+  void AwaitLoaded() const override {
+    const MutexLock lock(mu_);
+    while (loading_) loaded_.Wait(mu_);
   }
   absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex) override {
     if (const absl::Status status = Usable(); !status.ok()) return status;
@@ -157,9 +162,11 @@ class FakeFastPath : public FastPath {
     alive_ += static_cast<size_t>(difference);
   }
 
+  // Guarded by the caller's lock, or TSan says so.
+  int usable_calls_ = 0;
   mutable Mutex mu_;
   std::vector<std::string> calls_ ABSL_GUARDED_BY(mu_);
-  CondVar loaded_;
+  mutable CondVar loaded_;
   bool loading_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status usable_ ABSL_GUARDED_BY(mu_);
   absl::Status prepare_ ABSL_GUARDED_BY(mu_);

@@ -5,7 +5,7 @@
 // its device lives, each variant a FastEntry: prepared while the change can
 // still fail, entered by SetOutput() and SetInput(), which can not fail and
 // leave the packets to the user path where the kernel refuses. All calls but
-// Read() need the configuration lock.
+// Read() and AwaitLoaded() need the configuration lock.
 //
 // A direction that is entered while it was not turns: packets go the user path
 // until it is done with those before them, which the caller tells (Turn()).
@@ -110,6 +110,8 @@ class FastPath {
   // OK, or why nothing can be carried: MISSING_CAPABILITY,
   // KERNEL_FEATURE_MISSING.
   virtual absl::Status Usable() = 0;
+  // Returns when Usable() does so at once.
+  virtual void AwaitLoaded() const = 0;
   // Of the device `ifindex`, which is a TUN device. Errors: those of Usable();
   // KERNEL_FEATURE_MISSING, TUNNEL_LIMIT.
   virtual absl::StatusOr<std::unique_ptr<FastTunnel>> Open(
@@ -133,6 +135,7 @@ class FastPath {
 class NoFastPath : public FastPath {
  public:
   absl::Status Usable() override;
+  void AwaitLoaded() const override {}
   absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex) override;
   void SetInput(const FastInputKey&, const FastEntry*) override {}
   void ForgetInput(const FastInputKey&) override {}

@@ -79,7 +79,10 @@ struct fp_turn {
   __u64 word;
   __u64 done;  // of the packets counted in `word`, those the user path is done
                // with
-  __u64 held_ns;  // CLOCK_MONOTONIC_COARSE; when is_held_back() last was so
+  // CLOCK_MONOTONIC_COARSE of the last packet that was held back from the fast
+  // path; 0: none was.
+  __u64 held_ns;  // by is_held_back()
+  __u64 hub_ns;   // since it goes from tunnel to tunnel
 };
 
 // Index in the map of turns.

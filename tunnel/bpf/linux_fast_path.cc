@@ -30,6 +30,10 @@ void LogIfRefused(int error, const char* what) {
   LogError(what, {{"cause", std::strerror(error)}});
 }
 
+absl::StatusOr<std::shared_ptr<const KernelObject>> LoadObject() {
+  return KernelObject::Load();
+}
+
 }  // namespace
 
 class LinuxFastPath::Entry : public FastEntry {
@@ -164,20 +168,24 @@ void LinuxFastPath::Numbers::Settle() {
 }
 
 void LinuxFastPath::Preload() {
-  loading_ = std::async(std::launch::async, KernelObject::Load);
+  loading_ = std::async(std::launch::async, LoadObject).share();
+}
+
+void LinuxFastPath::AwaitLoaded() const {
+  if (loading_.valid()) loading_.wait();
 }
 
 absl::Status LinuxFastPath::Usable() {
   if (usable_.has_value()) return *usable_;
-  absl::StatusOr<std::unique_ptr<KernelObject>> loaded =
-      loading_.valid() ? loading_.get() : KernelObject::Load();
+  const absl::StatusOr<std::shared_ptr<const KernelObject>> loaded =
+      loading_.valid() ? loading_.get() : LoadObject();
   usable_ = loaded.status();
   if (!loaded.ok()) {
     LogInfo("the kernel can not carry packets of tunnels",
             {{"cause", std::string(loaded.status().message())}});
     return *usable_;
   }
-  object_ = *std::move(loaded);
+  object_ = *loaded;
   for (const auto& [bytes, input] : inputs_) {
     fp_input_key key;
     std::memcpy(&key, bytes.data(), sizeof(key));
@@ -210,13 +218,15 @@ absl::StatusOr<std::unique_ptr<FastTunnel>> LinuxFastPath::Open(
 
 absl::StatusOr<std::shared_ptr<Attachment>> LinuxFastPath::AttachUnderlay(
     uint32_t ifindex) {
-  std::weak_ptr<Attachment>& known = underlays_[ifindex];
-  if (std::shared_ptr<Attachment> there = known.lock()) return there;
+  if (const auto known = underlays_.find(ifindex); known != underlays_.end()) {
+    if (std::shared_ptr<Attachment> there = known->second.lock()) return there;
+  }
   ASSIGN_OR_RETURN(Attachment made,
                    Attachment::Make(object_->decap_program(), ifindex,
                                     Attachment::Hook::kIngress, via_));
+  std::erase_if(underlays_, [](const auto& u) { return u.second.expired(); });
   auto shared = std::make_shared<Attachment>(std::move(made));
-  known = shared;
+  underlays_[ifindex] = shared;
   return shared;
 }
 

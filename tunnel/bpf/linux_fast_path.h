@@ -40,6 +40,7 @@ class LinuxFastPath : public FastPath {
   void Preload();
 
   absl::Status Usable() override;
+  void AwaitLoaded() const override;
   absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex) override;
   void SetInput(const FastInputKey& key, const FastEntry* entry) override;
   void ForgetInput(const FastInputKey& key) override;
@@ -87,9 +88,11 @@ class LinuxFastPath : public FastPath {
                                                      const FastRecord& record);
 
   const Attachment::Via via_;
-  std::future<absl::StatusOr<std::unique_ptr<KernelObject>>> loading_;
+  // Set by Preload() alone, so that any thread may wait for it.
+  std::shared_future<absl::StatusOr<std::shared_ptr<const KernelObject>>>
+      loading_;
   ReceiveSteering steering_;
-  std::unique_ptr<KernelObject> object_;
+  std::shared_ptr<const KernelObject> object_;
   std::optional<absl::Status> usable_;  // once it has been tried
   std::map<uint32_t, std::weak_ptr<Attachment>> underlays_;  // by ifindex
   std::map<InputBytes, Input> inputs_;

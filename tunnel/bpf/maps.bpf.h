@@ -10,6 +10,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
+#include <linux/tcp.h>
 #include <linux/udp.h>
 
 #include "tunnel/bpf/fast_path_abi.h"
@@ -97,12 +98,46 @@ static __always_inline __u16 ip_checksum(const __u16* words) {
   return ~sum;
 }
 
+static __always_inline struct fp_turn* turn_of(__u32 tunnel, __u32 direction) {
+  __u32 index = tunnel * kFpDirections + direction;
+  return bpf_map_lookup_elem(&fp_turns, &index);
+}
+
+// As long as the user path may take, elsewhere, until it is passed by.
+enum { kHoldNs = 100 * 1000 * 1000 };
+
+// Packets have been held back until now, and so are they from now on. So none
+// that is not overtakes one that was.
+static __always_inline int goes_on_holding(__u64* held_ns) {
+  if (*held_ns == 0) return 0;
+  __u64 now_ns = bpf_ktime_get_coarse_ns();
+  if (now_ns - *held_ns > kHoldNs) return 0;
+  *held_ns = now_ns;
+  return 1;
+}
+
+// Bytes of the TCP or UDP header; 0: another protocol.
+static __always_inline __u32 upper_len(struct __sk_buff* skb, __u8 protocol,
+                                       __u32 upper) {
+  struct tcphdr tcp;
+  if (protocol == kUdp) return 8;
+  if (protocol != kTcp || bpf_skb_load_bytes(skb, upper, &tcp, sizeof(tcp)))
+    return 0;
+  return tcp.doff * 4;
+}
+
+// Packets that a super-packet with `payload` bytes is cut to. The kernel does
+// not know yet where it has the packet from user space.
+static __always_inline __u32 segments_of(struct __sk_buff* skb, __u32 payload) {
+  __u32 size = skb->gso_size;
+  if (size == 0) return 1;
+  if (skb->gso_segs != 0) return skb->gso_segs;
+  return payload > size ? (payload + size - 1) / size : 1;
+}
+
 // Whether this packet may take the fast path. Counted as the user path's if
 // not; then it must go there. Pairs with LinuxFastPath::Tunnel [F1].
-static __always_inline int has_turned(__u32 tunnel, __u32 direction) {
-  __u32 index = tunnel * kFpDirections + direction;
-  struct fp_turn* turn = bpf_map_lookup_elem(&fp_turns, &index);
-  if (!turn) return 0;
+static __always_inline int has_turned(struct fp_turn* turn) {
   __u64 word = *(volatile __u64*)&turn->word;
   if (word & 1) return 1;
   // Others that are before us are few: one on each CPU.
