@@ -121,6 +121,13 @@ class Namespace:
             with open("/proc/thread-self/net/dev") as f:
                 return [l.split(":")[0].strip() for l in f.readlines()[2:]]
 
+    def sent(self, name):
+        """Packets that an interface has sent."""
+        with self.entered():
+            with open("/proc/thread-self/net/dev") as f:
+                rows = dict(l.split(":") for l in f.readlines()[2:])
+        return int({k.strip(): v for k, v in rows.items()}[name].split()[9])
+
     def mac(self, name):
         """Ethernet address of an interface."""
         return self.ip("-br link show dev " + name).out.split()[2]

@@ -230,6 +230,26 @@ class Surroundings(FastCase):
         self.wait_for("DATAPATH_BPF")
         self.assertEqual(self.ping(1), 3)
 
+    def test_a_rule_of_policy_routing_is_followed(self):
+        namespace.connect(self.a.space, "v0", self.b.space, "v0")
+        self.addCleanup(self.a.space.ip, "link del v0")
+        for host in self.hosts:
+            host.space.ip("addr add 10.50.0.%d/24 dev v0" % host.end)
+        remote = lab.outer(1, "4", 2)
+        self.a.space.ip("route add %s via 10.50.0.2 dev v0 table 100" % remote)
+        self.a.daemon.ctl("set t ttl 9")  # the route itself has been looked at
+        rule = "to %s lookup 100 pref 100" % remote
+
+        def leaves_by_the_other_link():
+            before = self.a.space.sent("v0")
+            self.assertEqual(self.ping(1), 3)
+            return self.a.space.sent("v0") - before >= 3
+        self.a.space.ip("rule add " + rule)
+        wait_until(leaves_by_the_other_link, what="the rule is followed")
+        self.wait_for("DATAPATH_BPF")
+        self.a.space.ip("rule del " + rule)
+        wait_until(lambda: not leaves_by_the_other_link(), what="and its end")
+
     def test_the_mtu_of_the_route_counts(self):
         prefix = lab.outer(1, "4", 0) + "/24"
         self.a.daemon.ctl("set t mtu 1476 df on")
