@@ -49,7 +49,7 @@ class Site:
         self.out = open(os.path.join(process.temp_dir(),
                                      "router%d.log" % self.number), "w+")
         self.process = self.router.spawn(argv, stdout=self.out)
-        process.wait_until(lambda: "ready" in self.log(), 10, "the router is ready")
+        process.wait_until(lambda: "ready" in self.log(), what="the router is ready")
 
     def log(self):
         self.out.flush()

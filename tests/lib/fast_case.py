@@ -29,7 +29,7 @@ class FastCase(ClientCase):
 
     def wait_fast(self, name):
         """After a start: the daemon carries the packets until then."""
-        wait_until(lambda: self.in_use(name)[0] == "DATAPATH_BPF", 20, "the fast path")
+        wait_until(lambda: self.in_use(name)[0] == "DATAPATH_BPF", what="the fast path")
         self.assert_fast(name)
 
     def assert_fast(self, name, host=None):

@@ -53,7 +53,7 @@ class Capture:
             ["tcpdump", "-Z", "root", "-n", "-U", "--immediate-mode", "-s", "0",
              "-B", "16384", "-i", interface, "-w", self.path, expression],
             stderr=open(self.path + ".log", "w"))
-        process.wait_until(self._listening, 10, "tcpdump listens")
+        process.wait_until(self._listening, what="tcpdump listens")
 
     def _listening(self):
         with open(self.path + ".log") as log:
@@ -61,7 +61,7 @@ class Capture:
 
     def stop(self):
         """Ends the capture; packets that have already passed are in the file."""
-        process.wait_until(self._idle, 5, "the capture is idle", 0.05)
+        process.wait_until(self._idle, what="the capture is idle", step=0.05)
         process.stop(self._tcpdump, signal.SIGINT)
         return self
 

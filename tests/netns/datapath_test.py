@@ -137,7 +137,7 @@ class Equal(unittest.TestCase):
         """The counts since `before`, once `done` finds in them what it waits for."""
         def seen():
             return {k: [n - o for n, o in zip(v, before[k])] for k, v in self.counts().items()}
-        process.wait_until(lambda: done(seen()), 20, "packets are counted")
+        process.wait_until(lambda: done(seen()), what="packets are counted")
         return seen()
 
     def send(self, family):
@@ -216,7 +216,7 @@ class Equal(unittest.TestCase):
                 self.sender.send(packet)
             process.wait_until(
                 lambda: self.b.daemon.stats("drops")["drops"] == dict.fromkeys(refused, times),
-                10, "each is dropped once")
+                what="each is dropped once")
         self.assertEqual(self.b.daemon.stats("drops")["receive_packets"], 0)
 
 

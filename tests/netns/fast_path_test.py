@@ -188,7 +188,7 @@ class Protocol(FastCase):
             host.daemon.ctl("set t key 43 --overlap 1500ms")
         for host in self.hosts:
             wait_until(lambda h=host: "overlap_until" not in h.daemon.show("t"),
-                       30, "the overlap ends")
+                       what="the overlap ends")
         self.assert_fast("t")
         self.assert_whole(source, sink, 400)
 
@@ -219,8 +219,8 @@ class Surroundings(FastCase):
         self.assert_fast("t")
 
     def wait_for(self, path, why=""):
-        wait_until(lambda: self.in_use("t") == (path, why), 20,
-                   "%s %s, not %s" % (path, why, self.in_use("t")))
+        wait_until(lambda: self.in_use("t") == (path, why),
+                   what="%s %s, not %s" % (path, why, self.in_use("t")))
 
     def test_the_route_goes_and_comes(self):
         prefix = lab.outer(1, "4", 0) + "/24"
@@ -256,12 +256,12 @@ class Surroundings(FastCase):
         self.assertEqual(self.ping(1, size=1440), 3)
         self.a.space.ip("route change %s dev %s mtu 1400" % (prefix, lab.LINK))
         wait_until(lambda: self.ping(1, size=1440, count=1, wait=0.2) == 0,
-                   20, "what is too large is no longer sent")
+                   what="what is too large is no longer sent")
         self.assertIn("too_big", self.a.daemon.stats("t")["drops"])
         self.assertEqual(self.ping(1, size=1300), 3)
         self.a.space.ip("route change %s dev %s" % (prefix, lab.LINK))
         wait_until(lambda: self.ping(1, size=1440, count=1, wait=0.5) == 1,
-                   20, "and is sent again")
+                   what="and is sent again")
 
     def test_ipsec_policies_are_not_passed_by(self):
         words = "dir out src 203.0.113.1 dst 203.0.113.2"
@@ -275,7 +275,7 @@ class Surroundings(FastCase):
     def test_the_local_address_goes(self):
         address = "%s/24" % lab.outer(1, "4", 1)
         self.a.space.ip("addr del %s dev %s" % (address, lab.LINK))
-        wait_until(lambda: self.in_use("t")[0] == "DATAPATH_USER", 20, "it stops")
+        wait_until(lambda: self.in_use("t")[0] == "DATAPATH_USER", what="it stops")
         self.a.space.ip("addr add %s dev %s" % (address, lab.LINK))
         self.wait_for("DATAPATH_BPF")
         self.assertEqual(self.ping(1), 3)
@@ -284,7 +284,7 @@ class Surroundings(FastCase):
         self.pair.create("other", 2, "gre", options="datapath bpf", carries="4")
         self.a.space.ip("link del dev t")
         wait_until(lambda: self.a.daemon.show("t")["oper_state"] == "OPER_FAILED",
-                   20, "the tunnel fails")
+                   what="the tunnel fails")
         self.assertEqual(self.in_use("t"), ("DATAPATH_USER", "it has no device"))
         self.assertGreaterEqual(self.a.daemon.stats("t")["transmit_packets"], 3)
         self.assertEqual(self.ping(2), 3)

@@ -82,7 +82,7 @@ class Port(FastCase):
             source.send(3)
             source.stop()
             process.wait_until(lambda: self.b.daemon.stats("t")["receive_packets"] ==
-                               received + 3, 10, "they arrive")
+                               received + 3, what="they arrive")
             self.assertEqual(self.workers() - workers, seen)
         # Nobody listens: the answers are errors of ICMP, which the kernel carries.
         self.b.space.sysctl("net/ipv4/icmp_ratelimit", 0)
@@ -174,8 +174,8 @@ class SuperPackets(Sizes, unittest.TestCase):
             self.assertEqual(sink.wait_for(source.sent), source.sent)
             return workers(self.clients) - before
         self.assertEqual(seen(_RUN), 1)
-        process.wait_until(lambda: time.sleep(0.2) or seen(1) == 0, 10,
-                           "they pass by the workers")
+        process.wait_until(lambda: time.sleep(0.2) or seen(1) == 0,
+                           what="they pass by the workers")
 
 
 class Merged(Sizes, unittest.TestCase):

@@ -48,7 +48,7 @@ class Filters(lab.PairCase):
             stats = self.a.daemon.stats(name)
             return stats["receive_packets"], stats["drops"]
         try:
-            process.wait_until(lambda: seen() == (received, drops), 3)
+            process.wait_until(lambda: seen() == (received, drops))
         except AssertionError:
             self.assertEqual(seen(), (received, drops))
 

@@ -34,7 +34,7 @@ class Loops(lab.PairCase):
         return self.daemon.show(name)["oper_state"]
 
     def wait_state(self, name, state):
-        wait_until(lambda: self.state(name) == state, 5, "%s is %s" % (name, state))
+        wait_until(lambda: self.state(name) == state, what="%s is %s" % (name, state))
 
     def test_route_into_the_tunnel_itself(self):
         for mode, family in (("gif", "4"), ("gre", "6")):
@@ -100,7 +100,7 @@ class Loops(lab.PairCase):
         sender = packets.RawSender(self.space)
         sender.send(inner)
         sender.close()
-        wait_until(lambda: refused() > drops, 5, "the nested packet is refused")
+        wait_until(lambda: refused() > drops, what="the nested packet is refused")
         return sum(bytes_sent(self.space, d) for d in devices) - before
 
 

@@ -152,7 +152,7 @@ class PathMtu(unittest.TestCase):
         def told():
             self.assertEqual(self.ping(name, family, 1500 - TUNNELS[name][4], wait=0.2), 0)
             return mtu_of(self.a.space, target) == inner_mtu
-        wait_until(told, 10, "%s: the inner sender learns the size" % name)
+        wait_until(told, what="%s: the inner sender learns the size" % name)
         return inner_mtu
 
     def test_the_size_is_learned_and_told(self):
@@ -201,7 +201,7 @@ class PathMtu(unittest.TestCase):
         with link:
             for _ in range(BURST):  # less than the device queue holds
                 link.sendto(large, ("g4", 0x0800))
-        wait_until(lambda: self.drops("g4").get("too_big", 0) == BURST, 10, "all are counted")
+        wait_until(lambda: self.drops("g4").get("too_big", 0) == BURST, what="all are counted")
         answers = self.a.space.snmp("Icmp", "InDestUnreachs") - before
         # 100 at once and as many a second; one flow is one worker's.
         self.assertGreaterEqual(answers, 90)
@@ -213,10 +213,10 @@ class PathMtu(unittest.TestCase):
         for family, refused in (("4", 1), ("6", 2)):
             target = lab.inner(4, family, 2)
             self.assertEqual(self.ping("t4", family, 1458, wait=0.5), 0)
-            wait_until(lambda: "learned" in self.reason("t4"), 5, "the path is known")
+            wait_until(lambda: "learned" in self.reason("t4"), what="the path is known")
             if mtu_of(self.a.space, target) is None:
                 self.assertEqual(self.ping("t4", family, 1458, wait=1), 0)
-            wait_until(lambda: mtu_of(self.a.space, target) == inner_mtu, 5, "it is told")
+            wait_until(lambda: mtu_of(self.a.space, target) == inner_mtu, what="it is told")
             self.assertEqual(self.ping("t4", family, inner_mtu), 1)
             self.assertEqual(self.drops("t4"), {"too_big": refused})
 
@@ -244,24 +244,24 @@ class PathMtu(unittest.TestCase):
             # Errors are handled in the order in which they come, and only a
             # smaller value is taken: so none of those above was.
             self.stranger.send(family, too_big(family, 1350, quote()))
-            wait_until(lambda: "learned" in self.reason(name), 5, "the right one is taken")
+            wait_until(lambda: "learned" in self.reason(name), what="the right one is taken")
             self.assertIn("1350 (path to %s, learned" % two, self.reason(name))
             self.stranger.send(family, too_big(family, 1380, quote()))
             self.stranger.send(family, too_big(family, 1340, quote()))
-            wait_until(lambda: "1340 (path" in self.reason(name), 5, "smaller is taken")
+            wait_until(lambda: "1340 (path" in self.reason(name), what="smaller is taken")
             # The kernel has not learned for us either.
             self.assertEqual(mtu_of(self.a.space, two), None)
             floor = 68 if family == "4" else 1279
             self.stranger.send(family, too_big(family, floor, quote()))
             if family == "4":
-                wait_until(lambda: "576 (path" in self.reason(name), 5, "the floor")
+                wait_until(lambda: "576 (path" in self.reason(name), what="the floor")
             else:
                 self.stranger.send(family, too_big(family, 1300, quote()))
-                wait_until(lambda: "1300 (path" in self.reason(name), 5, "1279 is none")
+                wait_until(lambda: "1300 (path" in self.reason(name), what="1279 is none")
 
     def forge(self, family, mtu, name, quoted):
         self.stranger.send(family, too_big(family, mtu, quoted))
-        wait_until(lambda: "%d (path" % mtu in self.reason(name), 5, "learned")
+        wait_until(lambda: "%d (path" % mtu in self.reason(name), what="learned")
 
     def fragments_seen(self, send, expression):
         """The lengths of the outer packets that a sends meanwhile, without what
@@ -280,8 +280,8 @@ class PathMtu(unittest.TestCase):
         inner = packets.ipv4(lab.inner(1, "4", 1), lab.inner(1, "4", 2), 253, b"")
         self.forge("4", NARROW, "g4", packets.ipv4(one, two, 47, packets.gre(0x0800, inner)))
         size = 1476
-        wait_until(lambda: self.ping("g4", "4", size, "dont", wait=0.2) == 1, 5,
-                   "b, whose answers are as large, has learned too")
+        wait_until(lambda: self.ping("g4", "4", size, "dont", wait=0.2) == 1,
+                   what="b, whose answers are as large, has learned too")
         # inner: two whole outer packets, the inner ones are fragments.
         self.assertEqual(self.fragments_seen(
             lambda: self.assertEqual(self.ping("g4", "4", size, "dont"), 1), gre),
@@ -315,7 +315,7 @@ class PathMtu(unittest.TestCase):
             if seen:
                 self.assertEqual(seen, [40 + 8 + 1232, 40 + 8 + 48])
             return bool(seen)
-        wait_until(in_pieces, 10, "1280 bytes go in two fragments")
+        wait_until(in_pieces, what="1280 bytes go in two fragments")
         self.forge("4", 1290, "g4", packets.ipv4(*OUTER["4"][:2], 47,
                                                  packets.gre(0x86dd, inner)))
         self.assertEqual(self.ping("g4", "6", 1280), 1)
@@ -357,7 +357,7 @@ class PathMtu(unittest.TestCase):
         remote = OUTER["4"][1]
         wait_until(lambda: traffic.ping(self.a.space, remote, 1, size=1472, df="do",
                                         wait=0.2) == 0
-                   and mtu_of(self.a.space, remote) == NARROW, 5, "the kernel learns")
+                   and mtu_of(self.a.space, remote) == NARROW, what="the kernel learns")
         self.a.daemon.ctl("set g4 ttl 9")  # looks at the route again
         self.assertEqual(self.reason("g4"), "1500 (route via u0) - 24 (outer headers)")
         self.assertEqual(self.ping("g4", "4", NARROW - 24), 1)
@@ -365,11 +365,11 @@ class PathMtu(unittest.TestCase):
     def test_route_mtu_is_followed(self):
         self.a.space.ip("route add %s/32 via 198.18.1.254 mtu 1380" % OUTER["4"][1])
         wait_until(lambda: self.reason("g4") == "1380 (route via u0) - 24 (outer headers)",
-                   5, "the route's MTU is followed")
+                   what="the route's MTU is followed")
         self.assertEqual(int(self.a.daemon.show("g4")["effective_mtu"]), 1356)
         self.assertIn("mtu 1356", self.a.space.ip("link show dev g4").out)
         self.a.space.ip("route del %s/32" % OUTER["4"][1])
-        wait_until(lambda: int(self.a.daemon.show("g4")["effective_mtu"]) == 1476, 5, "back")
+        wait_until(lambda: int(self.a.daemon.show("g4")["effective_mtu"]) == 1476, what="back")
         # One that is configured stays, and the way counts nevertheless.
         self.a.daemon.ctl("set g4 mtu 1476")
         self.a.space.ip("route add %s/32 via 198.18.1.254 mtu 1380" % OUTER["4"][1])
@@ -379,7 +379,7 @@ class PathMtu(unittest.TestCase):
             self.a.space.ip("route flush cache")
             self.ping("g4", "4", 1476, wait=0.2)
             return mtu_of(self.a.space, target)
-        wait_until(lambda: told() == 1356, 10, "refused by the route's MTU")
+        wait_until(lambda: told() == 1356, what="refused by the route's MTU")
         self.a.space.ip("route del %s/32" % OUTER["4"][1])
 
 

@@ -168,7 +168,7 @@ class Ports(unittest.TestCase):
                          carries="4")
         traffic.tcp_transfer(a, b, lab.inner(1, "4", 2), _BYTES)
         process.wait_until(lambda: any("127.0.0.1:6100" in line for line in
-                                       sockets(self.pair.a)), 5, "runs were sent")
+                                       sockets(self.pair.a)), what="runs were sent")
         self.pair.create("u", 2, "gif", "4", "transport udp port 6100", carries="4")
         for number in (1, 2):
             traffic.tcp_transfer(a, b, lab.inner(number, "4", 2), _BYTES)

@@ -134,10 +134,10 @@ class Wire(unittest.TestCase):
             sender.send(over("6", number6, 6000, changed))
             sender.send(over("4", number4, 5555, zero))  # taken (RFC 8086 3.1)
             sender.send(over("6", number6, 6000, zero))  # not for any tunnel
-        process.wait_until(lambda: matched() == 2 * COUNT, 5, "drops are counted")
+        process.wait_until(lambda: matched() == 2 * COUNT, what="drops are counted")
         process.wait_until(
             lambda: self.pair.a.daemon.stats("gif4")["receive_packets"] ==
-            received + COUNT, 5, "a checksum of zero is taken over IPv4")
+            received + COUNT, what="a checksum of zero is taken over IPv4")
         metrics = self.pair.a.daemon.ctl("metrics").out
         self.assertRegex(metrics, r'bad_outer_checksum"} %d\b' % COUNT)
         sender.close()
@@ -167,8 +167,8 @@ class Wire(unittest.TestCase):
         for name in range(COUNT):
             send(53, 1000 + name)
             send(6000, name)
-        process.wait_until(lambda: seen() == (before + COUNT, drops), 5,
-                           "fragments are put together")
+        process.wait_until(lambda: seen() == (before + COUNT, drops),
+                           what="fragments are put together")
         self.assertEqual(nobodys(), elsewhere)
         sender.close()
 
@@ -226,7 +226,7 @@ class Life(lab.PairCase):
             # Connected: an end that has changed first refuses new connections.
             process.wait_until(
                 lambda start=before: self.pair.b.daemon.stats("t")["receive_packets"] >
-                start + 100, 10, "data flows")
+                start + 100, what="data flows")
             for host in self.pair.hosts:
                 host.daemon.ctl("set t " + words)
             thread.join()

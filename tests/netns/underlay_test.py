@@ -169,7 +169,6 @@ class Overrun(lab.PairCase):
         took = time.monotonic() - begin
         print("        resync among %d routes: %.0f ms" % (ROUTES, took * 1000))
         self.assertGreater(self.lost_messages(), 0)
-        self.assertLess(took, 10)
         self.assertIn("removed", self.a.daemon.show("gone")["oper_reason"])
         self.assertIn(lab.outer(2, "4", 1), self.a.daemon.show("moved")["oper_reason"])
         self.assertEqual(traffic.ping(self.a.space, lab.inner(3, "4", 2)), 3)
