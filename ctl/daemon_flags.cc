@@ -149,7 +149,7 @@ constexpr std::array<FlagInfo, 19> kFlags = {{
      }},
     {"send_socket", "raw|packet",
      "what the daemon sends outer packets by: raw is as any program of the "
-     "host does; packet goes straight to the next hop on Ethernet, a third "
+     "host does; packet goes straight to the next hop on Ethernet, which is "
      "faster, past netfilter's OUTPUT and POSTROUTING [raw]",
      [](const std::string& text, DaemonFlags& flags) {
        flags.send_on_link = text == "packet";
