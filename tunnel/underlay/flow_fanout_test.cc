@@ -110,20 +110,18 @@ class FlowFanoutTest : public LinuxTransportTest {
     std::map<Bytes, std::set<size_t>> workers;
     const size_t header = local.find(':') == std::string::npos ? 20 : 40;
     for (const size_t text : {24, 1300}) {
+      std::map<Bytes, Bytes> flows;  // by what was sent
       for (uint16_t flow = 0; flow < kFlows; ++flow) {
-        EXPECT_EQ(SendTo(remote, Outer(local, remote, form.protocol,
-                                       form.payload(flow, text))),
+        const Bytes sent = form.payload(flow, text);
+        EXPECT_EQ(SendTo(remote, Outer(local, remote, form.protocol, sent)),
                   DropReason::kNone);
+        flows.emplace(sent, form.payload(flow, 0));
       }
       for (const Received& packet : Receive(kFlows)) {
-        for (uint16_t flow = 0; flow < kFlows; ++flow) {
-          const Bytes sent = form.payload(flow, text);
-          if (packet.bytes.size() == header + sent.size() &&
-              std::equal(sent.begin(), sent.end(),
-                         packet.bytes.begin() + header)) {
-            workers[form.payload(flow, 0)].insert(packet.worker);
-          }
-        }
+        if (packet.bytes.size() < header) continue;
+        const auto flow = flows.find(
+            Bytes(packet.bytes.begin() + header, packet.bytes.end()));
+        if (flow != flows.end()) workers[flow->second].insert(packet.worker);
       }
     }
     return workers;
