@@ -256,7 +256,8 @@ constexpr WordInfo kWords[] = {
      .enum_prefix = "STEERING_",
      .verbs = kSpec,
      .help = "the worker that an inner flow belongs to writes what was "
-             "received (default auto: in UDP with a fixed source port)"},
+             "received (default auto: in UDP with a fixed source port, and "
+             "in the kernel)"},
     {.name = "label",
      .kind = ValueKind::kLabel,
      .value = "K=V",

@@ -165,7 +165,8 @@ constexpr FieldInfo kFields[] = {
      .kind = FieldKind::kEnum,
      .value = "auto|on|off",
      .help = "the worker that an inner flow belongs to writes what was "
-             "received; auto is on in UDP with a fixed source port (\"auto\")",
+             "received; auto is on in UDP with a fixed source port, "
+             "and in the kernel (\"auto\")",
      .enum_prefix = "STEERING_"},
     {"labels", "label", "labels", FieldKind::kLabels, "table of texts",
      "what people and programs note about the tunnel (none)"},

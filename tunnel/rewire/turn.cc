@@ -71,7 +71,8 @@ class Side {
 
   void Force() {
     LogInfo("a tunnel takes the fast path before its queue was empty",
-            {{"tunnel", name_}});
+            {{"tunnel", name_},
+             {"direction", direction_ == FastDirection::kOut ? "out" : "in"}});
     fast_.ForceTurn(direction_);
   }
 
