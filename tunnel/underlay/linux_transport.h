@@ -49,7 +49,7 @@ class LinuxTransportFactory : public TransportFactory {
   // Has the receivers of `family` take the ports in use, and no others.
   absl::Status SetFilters(encap::IpFamily family);
 
-  const Options options_;
+  const Options options_{};
   UdpPorts udp_ports_;
   Receivers v4_;
   Receivers v6_;
