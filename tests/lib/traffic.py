@@ -40,10 +40,11 @@ def _echo_socket(space, address, ttl, tos, df):
 
 
 def ping(space, address, count=3, size=56, interval=0.005, wait=10, ttl=None, tos=None,
-         df=None):
+         df=None, more=False):
     """Sends `count` echo requests with `size` bytes of data from `space`; the number
     that is answered, byte for byte, at most `wait` seconds after the last one.
-    Unlike ping(8) it waits that long for each of them, also on a busy machine."""
+    Unlike ping(8) it waits that long for each of them, also on a busy machine. With
+    `more` further requests follow meanwhile, which are not counted."""
     kind = 128 if ":" in address else 8
     answered = set()
     with _echo_socket(space, address, ttl, tos, df) as echo:
@@ -59,17 +60,25 @@ def ping(space, address, count=3, size=56, interval=0.005, wait=10, ttl=None, to
                 except OSError:  # an ICMP error
                     continue
                 number = struct.unpack("!H", data[6:8])[0]
-                if data[8:] == filler(number, size):
+                if number < count and data[8:] == filler(number, size):
                     answered.add(number)
 
-        for number in range(count):
+        def request(number):
             head = struct.pack("!BBHHH", kind, 0, 0, 0, number)
             try:
                 echo.sendto(head + filler(number, size), (address, 0))
             except OSError:
                 pass
+
+        for number in range(count):
+            request(number)
             receive(time.monotonic() + interval)
-        receive(time.monotonic() + wait)
+        end = time.monotonic() + wait
+        for number in range(count, 1 << 16):
+            receive(min(time.monotonic() + 0.2, end) if more else end)
+            if len(answered) == count or time.monotonic() >= end:
+                break
+            request(number)
     return len(answered)
 
 
