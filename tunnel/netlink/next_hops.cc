@@ -101,8 +101,10 @@ void NextHops::Run() {
                                  pollfd{wake_.get(), POLLIN, 0}};
     const int timeout =
         followed_.empty() ? -1 : static_cast<int>(kLook.count());
-    if (poll(fds.data(), fds.size(), timeout) < 0 && errno != EINTR) return;
+    if (poll(fds.data(), fds.size(), timeout) < 0 && errno != EINTR) break;
   }
+  // From now on they are the kernel's to find.
+  Forget([](const Way&, const Followed&) { return true; });
 }
 
 bool NextHops::TakeNew() {
@@ -172,14 +174,7 @@ void NextHops::Look() {
     ipsec_ = ipsec;
     Forget([](const Way&, const Followed&) { return true; });
   }
-  std::erase_if(followed_, [](const auto& entry) {
-    return entry.second.hop.use_count() == 1;
-  });
-  {
-    MutexLock lock(mu_);
-    std::erase_if(known_,
-                  [](const auto& entry) { return entry.second.expired(); });
-  }
+  DropUnused();
   if (SteadyNow() < retry_) return;
   retry_ = Deadline(SteadyNow(), kRetry);
   std::set<NeighbourKey> stale;
@@ -189,6 +184,20 @@ void NextHops::Look() {
   }
   for (const NeighbourKey& neighbour : stale)
     ProbeNeighbour(requests_, neighbour);
+}
+
+void NextHops::DropUnused() {
+  // Of() is the only way to a next hop that nobody has, so it can not come back
+  // into use unfollowed.
+  MutexLock lock(mu_);
+  for (auto it = followed_.begin(); it != followed_.end();) {
+    if (it->second.hop.use_count() != 1) {
+      ++it;
+      continue;
+    }
+    known_.erase(it->first);
+    it = followed_.erase(it);
+  }
 }
 
 void NextHops::Resolve(const Way& way, Followed& followed) {

@@ -72,6 +72,7 @@ class NextHops {
   void Forget(const std::function<bool(const Way&, const Followed&)>& concerns);
   // What no event tells.
   void Look();
+  void DropUnused() ABSL_LOCKS_EXCLUDED(mu_);
   void Resolve(const Way& way, Followed& followed);
   static void Publish(Followed& followed, const Neighbour& neighbour);
 

@@ -111,6 +111,20 @@ TEST_F(NextHopsTest, NeighbourThatGoesIsForgotten) {
   EXPECT_TRUE(Becomes(*hop, "va", Mac(2)));
 }
 
+TEST_F(NextHopsTest, WayThatNobodyHasIsLeftUntilItIsAskedForAgain) {
+  SetNeighbour("10.0.0.2", 1);
+  auto hop = To("10.0.0.2", "10.0.0.1");
+  ASSERT_TRUE(Becomes(*hop, "va", Mac(1)));
+  const std::weak_ptr<const NextHop> gone = hop;
+  hop.reset();
+  EXPECT_TRUE(Await([&] { return gone.expired(); }));
+  SetNeighbour("10.0.0.2", 2);
+  hop = To("10.0.0.2", "10.0.0.1");
+  EXPECT_TRUE(Becomes(*hop, "va", Mac(2)));
+  SetNeighbour("10.0.0.2", 3);
+  EXPECT_TRUE(Becomes(*hop, "va", Mac(3)));
+}
+
 TEST_F(NextHopsTest, StaleNeighbourIsProbed) {
   for (const char* setting : {"delay_first_probe_time", "retrans_time_ms"}) {
     std::ofstream("/proc/sys/net/ipv4/neigh/va/" + std::string(setting)) << 1;
