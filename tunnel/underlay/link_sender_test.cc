@@ -9,7 +9,6 @@
 #include <linux/if_packet.h>
 #include <sys/socket.h>
 
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -153,9 +152,7 @@ TEST_F(LinkSenderTest, BatchIsOneSystemCall) {
 }
 
 TEST_F(LinkSenderTest, FullDeviceQueueIsReported) {
-  ASSERT_EQ(std::system("tc qdisc add dev va root tbf rate 8kbit burst 1600 "
-                        "limit 3000"),
-            0);
+  ThrottleWire();
   size_t full = 0;
   for (int i = 0; i < 50; ++i) {
     if (Send(Whole("10.0.0.1", kFarV4, 1, 900), To(kFarV4)) ==

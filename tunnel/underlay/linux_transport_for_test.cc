@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <span>
 #include <thread>
 #include <utility>
@@ -88,6 +89,12 @@ void LinuxTransportTest::MakeWire() {
   Ip("addr add fd00::1/64 dev va nodad");
   Neighbour("10.0.0.2", "va", "vb");
   Neighbour("fd00::2", "va", "vb");
+}
+
+void LinuxTransportTest::ThrottleWire() {
+  ASSERT_EQ(std::system("tc qdisc add dev va root tbf rate 8kbit burst 1600 "
+                        "limit 3000"),
+            0);
 }
 
 void LinuxTransportTest::Neighbour(const std::string& address,

@@ -49,6 +49,8 @@ class LinuxTransportTest : public NetnsTest {
   // A veth pair in this namespace; packets to 10.0.0.2 and fd00::2 leave by va
   // (10.0.0.1, fd00::1) and come in by vb.
   void MakeWire();
+  // The queue of va holds two or three packets, and hardly any leaves.
+  static void ThrottleWire();
   void Neighbour(const std::string& address, const std::string& device,
                  const std::string& other);
 

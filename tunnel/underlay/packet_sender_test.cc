@@ -287,9 +287,7 @@ TEST_F(PacketSenderTest, SourcePortDoesNotStandInTheWayOfATunnel) {
 }
 
 TEST_F(PacketSenderTest, FullDeviceQueueIsReported) {
-  ASSERT_EQ(std::system("tc qdisc add dev va root tbf rate 8kbit burst 1600 "
-                        "limit 3000"),
-            0);
+  ThrottleWire();
   size_t full = 0;
   for (int i = 0; i < 20; ++i) {
     for (const DropReason result : SendAll(PacketRun(false, 4)))

@@ -143,9 +143,7 @@ TEST_F(LinuxTransportTest, LargeBatchGoesOutInOrder) {
 
 TEST_F(LinuxTransportTest, FullDeviceQueueIsReported) {
   MakeWire();
-  ASSERT_EQ(std::system("tc qdisc add dev va root tbf rate 8kbit burst 1600 "
-                        "limit 3000"),
-            0);
+  ThrottleWire();
   Open(1);
   size_t full = 0;
   for (int i = 0; i < 50; ++i) {
