@@ -269,16 +269,13 @@ size_t Handoff::Route(SteerMode mode, uint32_t flow) const noexcept {
       lanes_.lane(worker_, worker_) == nullptr ? kHere : worker_;
   const size_t own = uint64_t{flow} * lanes_.workers() >> 32;
   if (own == worker_) return home;
-  const auto settled = [&](size_t to) {
-    return to == kHere || lanes_.lane(worker_, to)->Settled(flow);
-  };
   switch (mode) {
     case SteerMode::kDirect:
       break;
     case SteerMode::kSteered:
-      return settled(home) ? own : home;
+      return own;
     case SteerMode::kSettling:
-      return settled(own) ? home : own;
+      return lanes_.lane(worker_, own)->Settled(flow) ? home : own;
   }
   return home;
 }

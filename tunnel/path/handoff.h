@@ -8,8 +8,9 @@
 // the packets and then gives the slots back.
 //
 // Order: what one worker receives of a flow goes by one lane, or is written by
-// that worker itself. A flow goes another way only while Settled(): all of it
-// that was in the lane is written.
+// that worker itself. A flow leaves the lane of another worker only while
+// Settled(): all of it that was there is written. What it has in the lane of
+// the worker to itself that worker writes before it hands on (OwnLaneFirst()).
 // Lifetime: a slot names an Endpoint and no Variant. It may be used until
 // WaitDelivered(), called after a grace period, has returned.
 
@@ -218,8 +219,13 @@ class Handoff {
     return lanes_.lane(worker_, to)
         ->Stage(flow, endpoint, ethernet, packet, receive_ns);
   }
-  bool LaneIsFull(size_t to) const noexcept {
-    return lanes_.lane(worker_, to)->IsFull();
+  // The caller must write what waits in the worker's own lane before it stages
+  // a packet of the flow there (nobody else makes room), or by the lane of
+  // another worker (it must not overtake what is here).
+  bool OwnLaneFirst(size_t to, uint32_t flow) const noexcept {
+    HandoffLane* const own = lanes_.lane(worker_, worker_);
+    if (to == worker_) return own->IsFull();
+    return own != nullptr && !own->Settled(flow);
   }
   bool BatchIsFull(size_t to) const noexcept {
     return lanes_.lane(worker_, to)->staged() >= kBatch;

@@ -116,11 +116,15 @@ class HandoffOrder : public HandoffStress,
  protected:
   HandoffOrder() : HandoffStress(GetParam()) {}
 
-  // One more packet, as a worker does with it.
+  // One more packet, as a worker does with it. A flow of either worker goes by
+  // one number, and so does one of a tunnel that does not steer.
   void Receive(SteerMode mode, uint32_t number, Endpoint& endpoint, Log& log) {
-    const uint32_t flow = FlowAt(number % 2, number % Log::kFlows);
+    const uint32_t of_tunnel = number % Log::kFlows;
+    const uint32_t flow = FlowAt(number % 2, of_tunnel / 2 % 2);
+    if (of_tunnel >= Log::kFlows / 2) mode = SteerMode::kDirect;
     const size_t to = sender_.Route(mode, flow);
     if (to == Handoff::kHere) return log.Write(number);
+    while (sender_.OwnLaneFirst(to, flow)) EndBatch(log);
     while (!sender_.Stage(to, flow, endpoint, false, Packet(number), 0)) {
       EndBatch(log);
       std::this_thread::yield();

@@ -75,14 +75,12 @@ TEST_F(HandoffTest, AFullLaneRefusesAndCounts) {
   const uint64_t capacity = lanes_->Counters()[1].capacity;
   for (uint64_t i = 0; i < capacity; ++i)
     ASSERT_TRUE(Stage(sender_, 1, *endpoint, i));
-  EXPECT_TRUE(sender_.LaneIsFull(1));
   EXPECT_FALSE(Stage(sender_, 1, *endpoint, 0));
   sender_.Flush();
   EXPECT_FALSE(Stage(sender_, 1, *endpoint, 0));
   HandoffLane& lane = *receiver_.lane_from(0);
   lane.CountDepth();
   lane.Done(lane.Waiting());
-  EXPECT_FALSE(sender_.LaneIsFull(1));
   EXPECT_TRUE(Stage(sender_, 1, *endpoint, 0));
   const HandoffCounters counters = lanes_->Counters()[1];
   EXPECT_EQ(counters.packets, capacity);
@@ -165,6 +163,7 @@ TEST_F(HandoffTest, ASleepingWorkerIsRungForOnceABatch) {
   EXPECT_FALSE(receiver_.PrepareSleep());
   for (uint32_t i = 0; i < 9; ++i) ASSERT_TRUE(Stage(sender_, 1, *endpoint, i));
   EXPECT_FALSE(sender_.BatchIsFull(1));
+  EXPECT_FALSE(sender_.OwnLaneFirst(1, 0)) << "there is none";
   sender_.Flush();
   sender_.Flush();
   EXPECT_EQ(lanes_->Counters()[1].wakeups, 1u);
@@ -181,7 +180,7 @@ TEST_F(HandoffTest, ABatchIsFullBeforeItsLane) {
     ASSERT_TRUE(Stage(sender_, 1, *endpoint, i));
   }
   EXPECT_TRUE(sender_.BatchIsFull(1));
-  EXPECT_FALSE(sender_.LaneIsFull(1));
+  EXPECT_FALSE(sender_.OwnLaneFirst(1, 0)) << "there is none";
   sender_.Flush();
   EXPECT_FALSE(sender_.BatchIsFull(1));
 }
@@ -230,15 +229,39 @@ TEST_F(DeferredHandoffTest, EveryPacketGoesByALane) {
   EXPECT_EQ(sender_.Route(SteerMode::kSteered, FlowAt(0)), 0u);
   EXPECT_EQ(sender_.Route(SteerMode::kSteered, other), 1u);
   EXPECT_EQ(sender_.Route(SteerMode::kSettling, other), 0u);
-  // Both ways a flow stays where it is queued.
+  // On its way there a flow waits for what this worker itself writes; on its
+  // way back it stays until the other one has written all of it.
   ASSERT_TRUE(Stage(sender_, 0, *endpoint, 0, other));
-  EXPECT_EQ(sender_.Route(SteerMode::kSteered, other), 0u);
+  EXPECT_EQ(sender_.Route(SteerMode::kSteered, other), 1u);
+  EXPECT_TRUE(sender_.OwnLaneFirst(1, other));
+  EXPECT_FALSE(sender_.OwnLaneFirst(0, other));
   sender_.Flush();
+  EXPECT_TRUE(sender_.OwnLaneFirst(1, other));
   ASSERT_EQ(sender_.lane_from(0)->Waiting(), 1u);
   sender_.lane_from(0)->Done(1);
-  EXPECT_EQ(sender_.Route(SteerMode::kSteered, other), 1u);
+  EXPECT_FALSE(sender_.OwnLaneFirst(1, other));
   ASSERT_TRUE(Stage(sender_, 1, *endpoint, 0, other));
   EXPECT_EQ(sender_.Route(SteerMode::kSettling, other), 1u);
+}
+
+// Two flows that one number stands for, one of each worker.
+TEST_F(DeferredHandoffTest, AFlowStaysWithItsWorkerWhateverAnotherOneDoes) {
+  const auto endpoint = NewEndpoint();
+  const uint32_t other = FlowAt(1);
+  ASSERT_TRUE(Stage(sender_, 1, *endpoint, 0, other));
+  ASSERT_TRUE(Stage(sender_, 0, *endpoint, 1, FlowAt(0)));
+  EXPECT_EQ(sender_.Route(SteerMode::kSteered, other), 1u);
+}
+
+TEST_F(DeferredHandoffTest, AWorkerMakesRoomInItsOwnLane) {
+  const auto endpoint = NewEndpoint();
+  while (!sender_.OwnLaneFirst(0, 0))
+    ASSERT_TRUE(Stage(sender_, 0, *endpoint, 0));
+  EXPECT_FALSE(Stage(sender_, 0, *endpoint, 0));
+  sender_.Flush();
+  sender_.lane_from(0)->Done(1);
+  EXPECT_FALSE(sender_.OwnLaneFirst(0, 0));
+  EXPECT_TRUE(Stage(sender_, 0, *endpoint, 0));
 }
 
 TEST_F(DeferredHandoffTest, AWorkerSeesItsOwnLaneBeforeItSleeps) {

@@ -189,8 +189,7 @@ bool Input::HandOver(const Variant& variant, const encap::PacketBuffer& packet,
 
 bool Input::Stage(size_t to, uint32_t flow, const Variant& variant,
                   const encap::PacketBuffer& packet, uint64_t now_ns) noexcept {
-  if (to == worker_ && handoff_.LaneIsFull(to)) {
-    // Nobody else makes room.
+  while (handoff_.OwnLaneFirst(to, flow)) {
     Flush();
     RunLane(*handoff_.lane_from(worker_));
   }
