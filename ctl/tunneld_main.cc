@@ -22,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "ctl/audit.h"
 #include "ctl/config_reload.h"
 #include "ctl/daemon_flags.h"
@@ -214,6 +215,10 @@ absl::Status Run(const DaemonFlags& flags,
 }
 
 int Main(int argc, char** argv) {
+#ifdef NDEBUG
+  // Debian's Abseil looks for deadlocks in each mutex that gRPC takes.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+#endif
   const absl::StatusOr<DaemonFlags> flags =
       ParseDaemonFlags(absl::MakeConstSpan(argv, argc).subspan(1));
   if (!flags.ok()) {

@@ -15,7 +15,8 @@ from tests.lib import daemon, process
 _PAGE = "docs/performance.md"
 _DOCS = "docs/performance"
 _PROBE = "tests/bench/udp_probe"
-_TARGETS = ["//ctl:tunneld", "//ctl:tunnelctl", "//tests/bench:udp_probe"]
+_TARGETS = ["//ctl:tunneld", "//ctl:tunnelctl", "//tests/bench:udp_probe",
+            "//tests/bench:rewirer"]
 
 
 def parse(argv, text):
@@ -98,17 +99,6 @@ def _prepare(options):
     return failed
 
 
-def built(program):
-    """Path of a program that was built before: below $TUNNELD_BIN_DIR, else in the
-    runfiles or in bazel-bin."""
-    places = [os.environ.get("TUNNELD_BIN_DIR"), daemon.root(),
-              os.path.join(daemon.root(), "bazel-bin")]
-    for path in [os.path.join(top, program) for top in places if top]:
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
-    raise SystemExit("%s is not built" % program)
-
-
 def _commit():
     done = process.run(["git", "-c", "safe.directory=*", "-C", daemon.root(), "describe",
                         "--always", "--dirty"], check=False)
@@ -133,7 +123,7 @@ def measure(options):
     busy, _ = watch.shares()
     deadline = time.monotonic() + options.budget if options.budget else None
     run = session.Session(classes, sections, options.modes, chosen,
-                          Meter(built(_PROBE), options.cpus), options.cpus, deadline)
+                          Meter(machine.built(_PROBE), options.cpus), options.cpus, deadline)
     results = run.run(failed)
     results.judge_machine(busy, watch.shares()[1])
     meta["settings"]["rounds"] = run.rounds_done

@@ -6,12 +6,23 @@ import os
 import re
 import time
 
-from tests.lib import process
+from tests.lib import daemon, process
 
 PEERS = ("openvpn", "wireguard-go", "wireguard-tools", "fastd", "socat",
          "openvswitch-switch")
 _POLICY = "/usr/sbin/policy-rc.d"
 _TICK = os.sysconf("SC_CLK_TCK")
+
+
+def built(program):
+    """Path of a program that was built before: below $TUNNELD_BIN_DIR, else in the
+    runfiles or in bazel-bin."""
+    places = [os.environ.get("TUNNELD_BIN_DIR"), daemon.root(),
+              os.path.join(daemon.root(), "bazel-bin")]
+    for path in [os.path.join(top, program) for top in places if top]:
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    raise SystemExit("%s is not built" % program)
 
 
 def parse_stat(text, cpus):

@@ -38,29 +38,24 @@ absl::StatusOr<std::unique_ptr<WorkerPool>> WorkerPool::Create(
 }
 
 void WorkerPool::Add(const ConfigSection&, Establishment& establishment) {
-  Run(Worker::Verb::kAdd, establishment);
+  Post(Worker::Verb::kAdd, establishment);
 }
 
 void WorkerPool::Remove(const ConfigSection&, Establishment& establishment) {
-  Run(Worker::Verb::kRemove, establishment);
+  // All workers at once, then one wait: their wake-ups overlap.
+  Post(Worker::Verb::kRemove, establishment);
+  if (FaultActive(Fault::kDisestablishWithoutWait)) return;
+  for (Establishment::Place& place : establishment.places_)
+    workers_[place.worker]->WaitDone();
 }
 
 void WorkerPool::Unpark(const ConfigSection&, Establishment& establishment) {
-  Run(Worker::Verb::kUnpark, establishment);
+  Post(Worker::Verb::kUnpark, establishment);
 }
 
-void WorkerPool::Run(Worker::Verb verb, Establishment& establishment) {
-  // All workers at once, then one wait: their wake-ups overlap.
-  for (Establishment::Place& place : establishment.places_) {
+void WorkerPool::Post(Worker::Verb verb, Establishment& establishment) {
+  for (Establishment::Place& place : establishment.places_)
     workers_[place.worker]->Post(verb, place.queue.get());
-  }
-  if (verb == Worker::Verb::kRemove &&
-      FaultActive(Fault::kDisestablishWithoutWait)) {
-    return;
-  }
-  for (Establishment::Place& place : establishment.places_) {
-    workers_[place.worker]->WaitDone();
-  }
 }
 
 std::vector<WorkerCounters> WorkerPool::Counters() const {

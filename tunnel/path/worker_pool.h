@@ -61,11 +61,13 @@ class WorkerPool {
 
   size_t size() const { return workers_.size(); }
 
-  // Hands the queues to their workers ("establish").
+  // Hands the queues to their workers ("establish"). They take them up by
+  // themselves, in the order in which they are told: this waits for none.
   void Add(const ConfigSection&, Establishment& establishment);
   // Takes them back ("disestablish"): on return no worker touches them.
   void Remove(const ConfigSection&, Establishment& establishment);
-  // The output is published again: workers that stopped to read go on.
+  // The output is published again: workers that stopped to read go on. It waits
+  // for none either.
   void Unpark(const ConfigSection&, Establishment& establishment);
 
   // After a grace period: returns when every packet that workers have handed
@@ -93,7 +95,7 @@ class WorkerPool {
 
  private:
   WorkerPool() = default;
-  void Run(Worker::Verb verb, Establishment& establishment);
+  void Post(Worker::Verb verb, Establishment& establishment);
   std::unique_ptr<HandoffLanes> lanes_;
   std::vector<std::unique_ptr<Worker>> workers_;
 };

@@ -18,7 +18,7 @@ import sys
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../../..")))
 
-from tests.bench import command, link
+from tests.bench import command, link, machine
 from tests.lib import process
 
 TARGET = "//tests/bench/packet_io:packet_io_probe"
@@ -162,7 +162,7 @@ def main():
     options = parse(sys.argv[1:])
     if not options.no_build:
         os.environ["TUNNELD_BIN_DIR"] = command.build([TARGET])
-    lab = Lab(options.cpus.split(","), command.built(PROGRAM),
+    lab = Lab(options.cpus.split(","), machine.built(PROGRAM),
               round(1e3 * options.seconds))
     singles = measure(lab, options.rounds,
                       [(*way, "udp", size) for size in SIZES for way in WAYS])

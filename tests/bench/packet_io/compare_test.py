@@ -7,7 +7,7 @@ import unittest
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../../..")))
 
-from tests.bench import command
+from tests.bench import machine
 from tests.bench.packet_io import compare
 from tests.lib import runner
 
@@ -42,7 +42,7 @@ class Smoke(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.lab = compare.Lab(["0", str(os.cpu_count() - 1)],
-                              command.built(compare.PROGRAM), milliseconds=10)
+                              machine.built(compare.PROGRAM), milliseconds=10)
 
     @classmethod
     def tearDownClass(cls):
