@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.abspath(os.path.join(HERE, "..", "..")))
 from tests.lib import runner
 
 NIGHTLY = os.environ.get("MODELS", "") == "nightly"
-MEMORY_MB = 3000 if NIGHTLY else 1000
+MEMORY_MB = 6000 if NIGHTLY else 1000
 SEARCH_SECONDS = 1800 if NIGHTLY else 240  # a machine that has much else to do
 DEPTH = "20000000" if NIGHTLY else "3000000"
 

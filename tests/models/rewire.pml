@@ -32,7 +32,9 @@ bool alive[3];
 byte ent[3], ent_var[3];        /* EndpointTable, by pair 1, 2 */
 bit number[3 * NW];             /* FlowContexts 1, 2: next sequence number */
 bool qctx;                      /* the QueueContexts are allocated */
-byte mbox[NW];                  /* one command for each worker */
+/* For each worker. Nobody but disestablish waits for what it has told, so more
+ * than one command can be under way; the code's have no end. */
+chan mbox[NW] = [2] of { byte };
 bool mine[NW], parked[NW];      /* QueueContext as its worker sees it */
 bool inside[NW];                /* the section counter is odd */
 bool seen[NW];                  /* Qsbr::Wait() waits for this section */
@@ -60,17 +62,18 @@ inline grace() {
 #endif
 }
 
-/* Worker::Post() to all, then Worker::WaitDone() for all. */
+/* Worker::Post() to all; Worker::WaitDone() for all: a command is in the mailbox
+ * until it has been carried out. */
 inline post(c) {
-  mbox[0] == 0 -> mbox[0] = c;
+  mbox[0]!c;
 #if NW > 1
-  mbox[1] == 0 -> mbox[1] = c;
+  mbox[1]!c;
 #endif
 }
 inline wait_done() {
-  mbox[0] == 0;
+  empty(mbox[0]);
 #if NW > 1
-  mbox[1] == 0;
+  empty(mbox[1]);
 #endif
 }
 
@@ -100,12 +103,12 @@ inline Detach(pair) {
 #endif
 }
 inline Attach() { deaf = false; ent_var[v_pair[cur]] = cur }
-inline Establish() { qctx = true; post(ADD); wait_done(); est = true }
+inline Establish() { qctx = true; post(ADD); est = true }
 inline Resume() {
   silent = false;
   out = cur;
 #ifndef RESUME_WITHOUT_UNPARK
-  if :: est -> post(UNPARK); wait_done() :: else fi
+  if :: est -> post(UNPARK) :: else fi
 #endif
 }
 inline Release(pair) {
@@ -180,7 +183,7 @@ inline ChangeRewire() {
   :: detached
   :: !detached -> Attach(); Establish();
 #ifdef RESUME_FORGETS_PAUSE
-     out = cur; post(UNPARK); wait_done()
+     out = cur; post(UNPARK)
 #else
      if :: !op_paused -> Resume() :: else fi
 #endif
@@ -226,9 +229,9 @@ proctype control() {
      Attach(); Establish();
      if :: !op_paused -> Resume() :: else fi
   :: exists && out != 0 ->                             /* at rest */
-     HOLDS(nobody_left_parked, !parked[0] || mbox[0] != 0);
+     HOLDS(nobody_left_parked, !parked[0] || nempty(mbox[0]));
 #if NW > 1
-     HOLDS(nobody_left_parked, !parked[1] || mbox[1] != 0)
+     HOLDS(nobody_left_parked, !parked[1] || nempty(mbox[1]))
 #endif
   od
 }
@@ -236,14 +239,14 @@ proctype control() {
 proctype worker(byte w) {
   byte v, p;
   do
-  :: mbox[w] != 0 ->                                  /* RunCommands */
+  :: nempty(mbox[w]) ->                               /* RunCommands */
      if
-     :: mbox[w] == ADD -> atomic { mine[w] = true; parked[w] = false }
-     :: mbox[w] == REMOVE -> atomic { mine[w] = false; parked[w] = false }
-     :: mbox[w] == UNPARK ->
+     :: mbox[w]?[ADD] -> atomic { mine[w] = true; parked[w] = false }
+     :: mbox[w]?[REMOVE] -> atomic { mine[w] = false; parked[w] = false }
+     :: mbox[w]?[UNPARK] ->
         atomic { HOLDS(queue_is_alive, qctx); parked[w] = false }
      fi;
-     mbox[w] = 0
+     mbox[w]?_
   :: mine[w] && !parked[w] ->                         /* Output::Run */
      enter_section();
      atomic { HOLDS(queue_is_alive, qctx); v = out };
