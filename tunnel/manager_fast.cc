@@ -198,12 +198,13 @@ void ManagerImpl::LookAtFastPaths() {
   // Programs that are still being loaded are waited for without the lock.
   fast_.AwaitLoaded();
   seen = {learned, ipsec, UINT64_MAX};
-  for (std::optional<std::string> next = ""; next.has_value();) {
+  std::string next;  // where the next part begins
+  for (bool more = true; more;) {
     const std::optional<ConfigSection> section =
         EnterAsMonitor("monitor: path of the fast path");
     if (!section.has_value()) return;  // stopping
     std::vector<TunnelRecord*> refreshed;
-    auto it = tunnels_.lower_bound(*next);
+    auto it = tunnels_.lower_bound(next);
     for (; it != tunnels_.end() && refreshed.size() < kMostRefreshed; ++it) {
       TunnelRecord& tunnel = *it->second;
       tunnel.wiring.fast.deferred = false;
@@ -216,8 +217,8 @@ void ManagerImpl::LookAtFastPaths() {
         seen.until_ns = std::min(seen.until_ns, known->expires_ns);
     }
     TurnRefreshed(*section, refreshed);
-    next.reset();
-    if (it != tunnels_.end()) next = it->first;
+    more = it != tunnels_.end();
+    if (more) next = it->first;
   }
 }
 
