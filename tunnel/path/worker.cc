@@ -114,18 +114,18 @@ double Worker::busy_seconds() {
 }
 
 void Worker::Post(Verb verb, QueueContext* queue) {
-  bool asleep = false;
+  bool wake = false;
   {
     const MutexLock lock(mu_);
     if (!running_) {
       Execute({verb, queue});  // no thread: the caller is alone with the queues
       return;
     }
-    asleep = mailbox_.empty();  // else it has been woken for what is there
+    wake = mailbox_.empty();  // else it is woken for what is there already
     mailbox_.push_back({verb, queue});
     ++posted_;
   }
-  if (!asleep) return;
+  if (!wake) return;
   const uint64_t one = 1;
   (void)!::write(wake_.get(), &one, sizeof one);
 }
