@@ -102,8 +102,9 @@ absl::Status ManagerImpl::PrepareFast(const ConfigSection&, Endpoint& endpoint,
 
 absl::Status ManagerImpl::EnterFast(Endpoint& endpoint, Wiring& wiring) {
   if (endpoint.fast() == nullptr) {
-    ASSIGN_OR_RETURN(std::unique_ptr<FastTunnel> opened,
-                     fast_.Open(endpoint.device().ifindex()));
+    ASSIGN_OR_RETURN(
+        std::unique_ptr<FastTunnel> opened,
+        fast_.Open(endpoint.device().ifindex(), path().pool.size()));
     endpoint.SetFast(std::move(opened));
   }
   wiring.fast.record = RecordOf(wiring);
@@ -152,7 +153,7 @@ bool ManagerImpl::RefreshFastOf(const ConfigSection& section,
   for (const EndpointKey& key : keys) {
     if (const auto fast = FastKeyOf(key)) fast_.SetInput(*fast, entry);
   }
-  if (sends && !tunnel.paused) tunnel.endpoint->fast()->SetOutput(entry);
+  if (sends && !tunnel.paused) tunnel.endpoint->SetFastOutput(entry);
   return true;
 }
 

@@ -53,6 +53,24 @@ inline Bytes TransportHeader(const FlowPacket& p) {
   return h;
 }
 
+// What stands with `p`, behind `link_len` bytes of a link header, where it is a
+// super-packet whose segments have `gso_size` bytes of payload.
+inline SegmentHint SuperHint(const FlowPacket& p, uint16_t gso_size,
+                             size_t link_len = 0) {
+  const auto transport = static_cast<uint16_t>(link_len + TransportOf(p));
+  const size_t upper = p.tcp ? 20 + p.options.size() : 8;
+  SegmentHint hint;
+  hint.gso_type = !p.tcp                      ? GsoType::kUdp
+                  : p.family == IpFamily::kV4 ? GsoType::kTcp4
+                                              : GsoType::kTcp6;
+  hint.gso_size = gso_size;
+  hint.header_len = static_cast<uint16_t>(transport + upper);
+  hint.needs_checksum = true;
+  hint.checksum_start = transport;
+  hint.checksum_offset = p.tcp ? 16 : 6;
+  return hint;
+}
+
 // The finished packet, all checksums right.
 inline Bytes Build(const FlowPacket& p) {
   Bytes upper = TransportHeader(p);

@@ -191,7 +191,8 @@ static __always_inline __u32 build(const struct fp_slot* slot,
 // A super-packet out of another tunnel can not get a second outer header, a
 // single packet can. So both kinds are held back here, lest they overtake each
 // other; and that tunnel's packets take the user path from its input on, where
-// super-packets stay whole.
+// super-packets stay whole. Of those that reach a worker here it gives the
+// super-packets back (is_given_back()), without that memory.
 static __always_inline void hold_hub(__u32 from, struct fp_turn* turn) {
   __u64 now_ns = bpf_ktime_get_coarse_ns();
   turn->hub_ns = now_ns;
@@ -242,22 +243,40 @@ static __always_inline long store(struct __sk_buff* skb, const __u32* header,
   return bpf_skb_store_bytes(skb, 0, header, 48, 0);
 }
 
+// A super-packet that a worker has read from the device and has sent through it
+// again, since we are better at it. Those before it have left.
+static __always_inline int is_given_back(struct __sk_buff* skb) {
+  if (skb->mark != kFpSenderMark) return 0;
+  __u64 cookie = bpf_get_socket_cookie(skb);
+  __u32* index = bpf_map_lookup_elem(&fp_sender_cookies, &cookie);
+  if (!index) return 0;
+  __u32 number = *index;
+  struct fp_sender* sender = bpf_map_lookup_elem(&fp_senders, &number);
+  if (!sender) return 0;
+  sender->seen++;
+  return 1;
+}
+
 SEC("tc")
 int tunneld_encap(struct __sk_buff* skb) {
   __u32 device = skb->ifindex;
+  // What was given back must not wait in the device's queue once more: its
+  // sender learns that it was refused, and sends it by itself.
+  int given_back = is_given_back(skb);
+  int leave = given_back ? TC_ACT_SHOT : TC_ACT_UNSPEC;
   __u32* number = bpf_map_lookup_elem(&fp_outputs, &device);
-  if (!number) return TC_ACT_UNSPEC;
+  if (!number) return leave;
   __u32 index = *number;
   struct fp_slot* slot = bpf_map_lookup_elem(&fp_slots, &index);
-  if (!slot || slot->device != device) return TC_ACT_UNSPEC;
+  if (!slot || slot->device != device) return leave;
   __u32 tunnel = slot->tunnel;
   struct fp_counter_block* count = bpf_map_lookup_elem(&fp_counters, &tunnel);
   struct fp_turn* turn = turn_of(tunnel, kFpOut);
-  if (!count || !turn) return TC_ACT_UNSPEC;
+  if (!count || !turn) return leave;
 
   struct inner in = {};
   __u32 header[12] = {}, hash = 0, inner_len = skb->len;
-  if (!has_turned(turn) || !read_inner(skb, &in, &hash) ||
+  if ((!given_back && !has_turned(turn)) || !read_inner(skb, &in, &hash) ||
       (skb->ingress_ifindex != 0 && goes_on_holding(&turn->hub_ns)) ||
       !(slot->carries & (in.v6 ? kFpCarriesV6 : kFpCarriesV4))) {
     goto pass;
@@ -278,6 +297,7 @@ int tunneld_encap(struct __sk_buff* skb) {
   skb->mark = slot->mark;
   return bpf_redirect_neigh(slot->underlay, 0, 0, 0);
 pass:
+  if (given_back) return leave;
   if (in.segments == 0) in.segments = skb->gso_segs > 1 ? skb->gso_segs : 1;
   count->transmit_passed += in.segments;
   return TC_ACT_UNSPEC;

@@ -52,6 +52,16 @@ class FakeFastPath : public FastPath {
     const MutexLock lock(mu_);
     counters_ = counters;
   }
+  // What becomes of super-packets that are given back.
+  void SetSend(FastSend result) {
+    const MutexLock lock(mu_);
+    send_ = result;
+  }
+  // Bytes of those that were, in order.
+  std::vector<size_t> given_back() const {
+    const MutexLock lock(mu_);
+    return given_back_;
+  }
   // Records and tunnels that are there.
   size_t alive() const {
     const MutexLock lock(mu_);
@@ -68,7 +78,8 @@ class FakeFastPath : public FastPath {
     const MutexLock lock(mu_);
     while (loading_) loaded_.Wait(mu_);
   }
-  absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex) override {
+  absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex,
+                                                   size_t) override {
     if (const absl::Status status = Usable(); !status.ok()) return status;
     Note(absl::StrCat("open ", ifindex));
     return std::make_unique<Tunnel>(*this, ifindex);
@@ -124,6 +135,10 @@ class FakeFastPath : public FastPath {
       const MutexLock lock(path_.mu_);
       return path_.counters_;
     }
+    FastSend Send(size_t,
+                  const encap::PacketBuffer& packet) const noexcept override {
+      return path_.Send(packet);
+    }
     FastTurn Turn(FastDirection) const override { return {}; }
     void SetDone(FastDirection, uint64_t) override {}
     void ForceTurn(FastDirection) override {}
@@ -153,6 +168,11 @@ class FakeFastPath : public FastPath {
                       " mtu ", record.path_mtu));
     return std::make_unique<Entry>(*this, last_);
   }
+  FastSend Send(const encap::PacketBuffer& packet) {
+    const MutexLock lock(mu_);
+    given_back_.push_back(packet.size());
+    return send_;
+  }
   void Note(std::string call) {
     const MutexLock lock(mu_);
     calls_.push_back(std::move(call));
@@ -171,6 +191,8 @@ class FakeFastPath : public FastPath {
   absl::Status usable_ ABSL_GUARDED_BY(mu_);
   absl::Status prepare_ ABSL_GUARDED_BY(mu_);
   FastCounters counters_ ABSL_GUARDED_BY(mu_);
+  FastSend send_ ABSL_GUARDED_BY(mu_) = FastSend::kRefused;
+  std::vector<size_t> given_back_ ABSL_GUARDED_BY(mu_);
   size_t alive_ ABSL_GUARDED_BY(mu_) = 0;
   int last_ = 0;  // by the holder of the configuration lock
 };

@@ -88,7 +88,7 @@ std::vector<EncapConfig> Configs() {
 TEST_F(FastInputTest, GivesWhatTheDecapsulatorLeaves) {
   path_ = std::make_unique<LinuxFastPath>();
   for (const EncapConfig& config : Configs()) {
-    auto opened = path_->Open(tun_);
+    auto opened = path_->Open(tun_, 1);
     ASSERT_TRUE(opened.ok()) << opened.status();
     tunnel_ = *std::move(opened);
     path_->UseUdpPort(encap::UdpPort(config));

@@ -115,7 +115,7 @@ TEST_F(FastOutputTest, SendsWhatTheEncapsulatorMakes) {
   for (const EncapConfig& config : Configs()) {
     SCOPED_TRACE(testing::Message() << encap::ModeName(config.mode) << " to "
                                     << config.remote.ToString());
-    auto opened = path_->Open(tun_);
+    auto opened = path_->Open(tun_, 1);
     ASSERT_TRUE(opened.ok()) << opened.status();
     tunnel_ = *std::move(opened);
     const auto entry = Enter(config);

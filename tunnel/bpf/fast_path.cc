@@ -9,7 +9,7 @@ absl::Status NoFastPath::Usable() {
                    "there is no kernel that could carry packets");
 }
 
-absl::StatusOr<std::unique_ptr<FastTunnel>> NoFastPath::Open(uint32_t) {
+absl::StatusOr<std::unique_ptr<FastTunnel>> NoFastPath::Open(uint32_t, size_t) {
   return Usable();
 }
 

@@ -1,11 +1,14 @@
 // FastPath: packets of a tunnel that the kernel carries by itself, below the
 // TUN device. What it does not carry, or not yet, goes the user path.
 //
+// A worker that has a super-packet gives it back by Send(), where the kernel is
+// many times faster: it cuts it once, when it has its outer header.
+//
 // It mirrors the steps of a rewire. A tunnel has a FastTunnel for as long as
 // its device lives, each variant a FastEntry: prepared while the change can
 // still fail, entered by SetOutput() and SetInput(), which can not fail and
 // leave the packets to the user path where the kernel refuses. All calls but
-// Read() and AwaitLoaded() need the configuration lock.
+// Read(), Send() and AwaitLoaded() need the configuration lock.
 //
 // A direction that is entered while it was not turns: packets go the user path
 // until it is done with those before them, which the caller tells (Turn()).
@@ -13,6 +16,7 @@
 #ifndef TUNNEL_BPF_FAST_PATH_H_
 #define TUNNEL_BPF_FAST_PATH_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -23,6 +27,7 @@
 #include "absl/status/statusor.h"
 #include "encap/address.h"
 #include "encap/encap_config.h"
+#include "encap/packet.h"
 
 namespace tunnel {
 
@@ -65,6 +70,14 @@ enum class FastSteering {
 
 enum class FastDirection { kOut, kIn };
 
+// What became of a packet that was given back.
+enum class FastSend : uint8_t {
+  kSent,     // encapsulated, and counted, as what enters the device is
+  kRefused,  // the kernel does not carry it now: nothing has happened
+  kLost,     // no program saw it, since somebody has taken ours away: it waits
+             // in the device's queue once more
+};
+
 // How far a direction has turned.
 struct FastTurn {
   bool turned = true;   // packets take the fast path, or nothing is entered
@@ -95,6 +108,11 @@ class FastTunnel {
   virtual std::string Steer(FastSteering steering,
                             std::span<const int> cpus) = 0;
   virtual FastCounters Read() const = 0;
+  // Gives the kernel a super-packet that was read from the device, as it was
+  // read. By worker `worker`, below the number that Open() was told, after
+  // those before it have been sent. Neither blocks nor allocates.
+  virtual FastSend Send(size_t worker,
+                        const encap::PacketBuffer& packet) const noexcept = 0;
 
   virtual FastTurn Turn(FastDirection direction) const = 0;
   // The user path is done with so many of the packets that were passed to it:
@@ -112,10 +130,11 @@ class FastPath {
   virtual absl::Status Usable() = 0;
   // Returns when Usable() does so at once.
   virtual void AwaitLoaded() const = 0;
-  // Of the device `ifindex`, which is a TUN device. Errors: those of Usable();
-  // KERNEL_FEATURE_MISSING, TUNNEL_LIMIT.
-  virtual absl::StatusOr<std::unique_ptr<FastTunnel>> Open(
-      uint32_t ifindex) = 0;
+  // Of the device `ifindex`, which is a TUN device; `workers`, the same in all
+  // calls, read from it. Errors: those of Usable(); KERNEL_FEATURE_MISSING,
+  // TUNNEL_LIMIT.
+  virtual absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex,
+                                                           size_t workers) = 0;
   // Packets with this key are decapsulated by `entry`, an entry of any tunnel;
   // nullptr: they go the user path, even if the entry of a key without an
   // interface fits them too.
@@ -136,7 +155,8 @@ class NoFastPath : public FastPath {
  public:
   absl::Status Usable() override;
   void AwaitLoaded() const override {}
-  absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex) override;
+  absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex,
+                                                   size_t workers) override;
   void SetInput(const FastInputKey&, const FastEntry*) override {}
   void ForgetInput(const FastInputKey&) override {}
   void UseUdpPort(uint16_t) override {}

@@ -13,6 +13,7 @@ enum {
   kFpMaxTunnels = 8192,  // ids of tunnels; 0 is none
   kFpMaxSlots = 16384,   // 0 is none
   kFpMaxInputs = 32768,
+  kFpMaxSenders = 1024,  // workers
 };
 
 // What a received packet is looked up by. `ifindex` is that of the underlay
@@ -83,6 +84,16 @@ struct fp_turn {
   // path; 0: none was.
   __u64 held_ns;  // by is_held_back()
   __u64 hub_ns;   // since it goes from tunnel to tunnel
+};
+
+// SO_MARK of the sockets by which workers give super-packets back to the
+// program; it alone proves nothing, the cookie of the socket does.
+enum { kFpSenderMark = 0x74756e6e };
+
+// One such socket, on a cache line of its own. Shared with its worker by mmap.
+struct fp_sender {
+  __u64 seen;  // packets of it that the program has judged; written by it alone
+  __u64 unused[7];
 };
 
 // Index in the map of turns.

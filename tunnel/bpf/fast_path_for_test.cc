@@ -104,7 +104,7 @@ void FastPathTest::SetUp() {
 void FastPathTest::Use(Attachment::Via via) {
   path_ = std::make_unique<LinuxFastPath>(via);
   ASSERT_TRUE(path_->Usable().ok()) << path_->Usable();
-  auto tunnel = path_->Open(tun_);
+  auto tunnel = path_->Open(tun_, 1);
   ASSERT_TRUE(tunnel.ok()) << tunnel.status();
   tunnel_ = *std::move(tunnel);
 }
@@ -153,7 +153,10 @@ void FastPathTest::SetInputs(const encap::EncapConfig& config,
   }
 }
 
-void FastPathTest::SendInner(const Bytes& packet) {
+void FastPathTest::SendInner(const Bytes& packet, uint32_t mark) {
+  ASSERT_EQ(
+      setsockopt(tun_socket_.get(), SOL_SOCKET, SO_MARK, &mark, sizeof(mark)),
+      0);
   const sockaddr_ll to = LinkAddress(tun_, EtherTypeOf(packet));
   ASSERT_EQ(sendto(tun_socket_.get(), packet.data(), packet.size(), 0,
                    reinterpret_cast<const sockaddr*>(&to), sizeof(to)),

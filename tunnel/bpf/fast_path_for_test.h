@@ -36,8 +36,8 @@ class FastPathTest : public NetnsTest {
   void SetInputs(const encap::EncapConfig& config, const FastEntry* entry);
   FastRecord Record(const encap::EncapConfig& config, uint32_t path_mtu);
 
-  // A packet that the host sends through t0.
-  void SendInner(const Bytes& packet);
+  // A packet that the host sends through t0, with SO_MARK.
+  void SendInner(const Bytes& packet, uint32_t mark = 0);
   // The next IP packet that comes out at u1, without its link header; empty
   // when none comes in a while.
   Bytes ReceiveOuter();

@@ -61,6 +61,14 @@ int ErrnoOf(int result) {
 }
 
 constexpr size_t kTurnBytes = sizeof(fp_turn) * kFpMaxTunnels * kFpDirections;
+constexpr size_t kSenderBytes = sizeof(fp_sender) * kFpMaxSenders;
+
+// nullptr: see errno.
+void* Share(int map, size_t bytes) {
+  void* const memory =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+  return memory == MAP_FAILED ? nullptr : memory;
+}
 
 }  // namespace
 
@@ -90,22 +98,30 @@ absl::StatusOr<std::unique_ptr<KernelObject>> KernelObject::Load() {
   if (const int error = bpf_object__load(made->object_.get()); error != 0)
     return Refused("loading the programs of the fast path", -error);
   RETURN_IF_ERROR(made->Find());
-  RETURN_IF_ERROR(made->MapTurns());
+  RETURN_IF_ERROR(made->ShareMaps());
   return made;
 }
 
-absl::Status KernelObject::MapTurns() {
-  const int turns = bpf_object__find_map_fd_by_name(object_.get(), "fp_turns");
-  void* const memory =
-      mmap(nullptr, kTurnBytes, PROT_READ | PROT_WRITE, MAP_SHARED, turns, 0);
-  if (memory == MAP_FAILED)
+absl::Status KernelObject::ShareMaps() {
+  const auto map = [&](const char* name) {
+    return bpf_object__find_map_fd_by_name(object_.get(), name);
+  };
+  turns_.reset(static_cast<fp_turn*>(Share(map("fp_turns"), kTurnBytes)));
+  if (turns_ != nullptr) {
+    senders_.reset(
+        static_cast<fp_sender*>(Share(map("fp_senders"), kSenderBytes)));
+  }
+  if (senders_ == nullptr)
     return Refused("sharing a map of the fast path", errno);
-  turns_.reset(static_cast<fp_turn*>(memory));
   return absl::OkStatus();
 }
 
 void KernelObject::Unmap::operator()(fp_turn* turns) const {
   munmap(turns, kTurnBytes);
+}
+
+void KernelObject::Unmap::operator()(fp_sender* senders) const {
+  munmap(senders, kSenderBytes);
 }
 
 absl::Status KernelObject::Find() {
@@ -124,10 +140,11 @@ absl::Status KernelObject::Find() {
   slots_ = map("fp_slots");
   counters_ = map("fp_counters");
   udp_ports_ = map("fp_udp_ports");
+  sender_cookies_ = map("fp_sender_cookies");
   grace_ = map("fp_grace");
   grace_inner_ = map("fp_grace_inner");
   for (const int fd : {encap_, decap_, outputs_, inputs_, slots_, counters_,
-                       udp_ports_, grace_, grace_inner_}) {
+                       udp_ports_, sender_cookies_, grace_, grace_inner_}) {
     if (fd < 0) return Refused("a program or map is missing", ENOENT);
   }
   return absl::OkStatus();
@@ -166,6 +183,11 @@ int KernelObject::SetUdpPort(uint16_t port, bool used) const {
     return error;
   bits = used ? bits | bit : bits & ~bit;
   return ErrnoOf(bpf_map_update_elem(udp_ports_, &word, &bits, BPF_ANY));
+}
+
+int KernelObject::SetSender(uint64_t cookie, uint32_t index) const {
+  return ErrnoOf(
+      bpf_map_update_elem(sender_cookies_, &cookie, &index, BPF_ANY));
 }
 
 fp_counter_block KernelObject::ReadCounters(uint32_t tunnel) const {

@@ -35,6 +35,9 @@ class KernelObject {
   int WriteSlot(uint32_t slot, const fp_slot& record) const;
   int ClearCounters(uint32_t tunnel) const;
   int SetUdpPort(uint16_t port, bool used) const;
+  // The socket with this cookie (SO_COOKIE) is number `index`, below
+  // kFpMaxSenders.
+  int SetSender(uint64_t cookie, uint32_t index) const;
 
   // Sums over the CPUs, `last_receive_ns` the latest.
   fp_counter_block ReadCounters(uint32_t tunnel) const;
@@ -43,6 +46,9 @@ class KernelObject {
   fp_turn& turn(uint32_t tunnel, uint32_t direction) const {
     return turns_.get()[tunnel * kFpDirections + direction];
   }
+
+  // Shared with the programs.
+  fp_sender& sender(uint32_t index) const { return senders_.get()[index]; }
 
   // Returns when every program that had begun has ended. 5 to 40 ms; sleeps.
   void WaitForPrograms() const;
@@ -55,16 +61,18 @@ class KernelObject {
   };
   struct Unmap {
     void operator()(fp_turn* turns) const;
+    void operator()(fp_sender* senders) const;
   };
   absl::Status Find();
-  absl::Status MapTurns();
+  absl::Status ShareMaps();
 
   std::unique_ptr<bpf_object, Close> object_;
   std::unique_ptr<fp_turn, Unmap> turns_;
+  std::unique_ptr<fp_sender, Unmap> senders_;
   size_t cpus_ = 1;  // possible ones
   int encap_ = -1, decap_ = -1;
   int outputs_ = -1, inputs_ = -1, slots_ = -1, counters_ = -1;
-  int udp_ports_ = -1, grace_ = -1, grace_inner_ = -1;
+  int udp_ports_ = -1, sender_cookies_ = -1, grace_ = -1, grace_inner_ = -1;
 };
 
 }  // namespace tunnel

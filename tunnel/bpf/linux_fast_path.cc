@@ -1,5 +1,6 @@
 #include "tunnel/bpf/linux_fast_path.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -113,6 +114,13 @@ class LinuxFastPath::Tunnel : public FastTunnel {
             .last_receive_ns = sum.last_receive_ns};
   }
 
+  FastSend Send(size_t worker,
+                const encap::PacketBuffer& packet) const noexcept override {
+    std::vector<FastSender>& senders = *path_.senders_;
+    if (worker >= senders.size()) return FastSend::kRefused;
+    return senders[worker].Send(device_, packet);
+  }
+
   FastTurn Turn(FastDirection direction) const override {
     const bool out = direction == FastDirection::kOut;
     const uint64_t word =
@@ -200,8 +208,9 @@ absl::Status LinuxFastPath::Usable() {
 }
 
 absl::StatusOr<std::unique_ptr<FastTunnel>> LinuxFastPath::Open(
-    uint32_t ifindex) {
+    uint32_t ifindex, size_t workers) {
   RETURN_IF_ERROR(Usable());
+  if (!senders_.has_value()) OpenSenders(workers);
   const std::optional<uint32_t> id = Take(tunnels_);
   if (!id.has_value()) return Full("tunnel");
   absl::StatusOr<Attachment> attachment = Attachment::Make(
@@ -214,6 +223,24 @@ absl::StatusOr<std::unique_ptr<FastTunnel>> LinuxFastPath::Open(
                            : attachment.status();
   }
   return std::make_unique<Tunnel>(*this, *id, ifindex, *std::move(attachment));
+}
+
+void LinuxFastPath::OpenSenders(size_t workers) {
+  senders_.emplace();
+  for (size_t i = 0; i < std::min<size_t>(workers, kFpMaxSenders); ++i) {
+    const auto index = static_cast<uint32_t>(i);
+    absl::StatusOr<FastSender> sender =
+        FastSender::Open(object_->sender(index));
+    int error = 0;
+    if (sender.ok()) error = object_->SetSender(sender->cookie(), index);
+    if (!sender.ok() || error != 0) {
+      LogInfo("super-packets between tunnels take the slow way",
+              {{"cause", error != 0 ? std::string(std::strerror(error))
+                                    : std::string(sender.status().message())}});
+      return;
+    }
+    senders_->push_back(*std::move(sender));
+  }
 }
 
 absl::StatusOr<std::shared_ptr<Attachment>> LinuxFastPath::AttachUnderlay(

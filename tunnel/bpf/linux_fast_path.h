@@ -23,6 +23,7 @@
 #include "absl/status/statusor.h"
 #include "tunnel/bpf/attachment.h"
 #include "tunnel/bpf/fast_path.h"
+#include "tunnel/bpf/fast_sender.h"
 #include "tunnel/bpf/kernel_object.h"
 #include "tunnel/bpf/receive_steering.h"
 
@@ -41,7 +42,8 @@ class LinuxFastPath : public FastPath {
 
   absl::Status Usable() override;
   void AwaitLoaded() const override;
-  absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex) override;
+  absl::StatusOr<std::unique_ptr<FastTunnel>> Open(uint32_t ifindex,
+                                                   size_t workers) override;
   void SetInput(const FastInputKey& key, const FastEntry* entry) override;
   void ForgetInput(const FastInputKey& key) override;
   void UseUdpPort(uint16_t port) override;
@@ -79,6 +81,7 @@ class LinuxFastPath : public FastPath {
   void RemoveInput(const fp_input_key& key);
   void TellUdpPort(uint16_t port, bool used);
   void WaitForPrograms();
+  void OpenSenders(size_t workers);
   // After a wait, if there is none without one.
   std::optional<uint32_t> Take(Numbers& numbers);
   absl::StatusOr<std::shared_ptr<Attachment>> AttachUnderlay(uint32_t ifindex);
@@ -97,6 +100,8 @@ class LinuxFastPath : public FastPath {
   std::map<uint32_t, std::weak_ptr<Attachment>> underlays_;  // by ifindex
   std::map<InputBytes, Input> inputs_;
   std::map<uint16_t, uint32_t> udp_ports_;  // number of uses
+  // One for each worker, or none; made before the first tunnel.
+  std::optional<std::vector<FastSender>> senders_;
   Numbers slots_{kFpMaxSlots}, tunnels_{kFpMaxTunnels};
   bool replaced_ = false;  // something, since the last wait
 };

@@ -163,7 +163,7 @@ TEST_F(LinuxFastPathTest, TheNextDaemonRemovesWhatAKilledOneHasLeft) {
   if (child == 0) {
     // Ends without removing its filter.
     LinuxFastPath path(Via::kClsact);
-    const auto lost = path.Open(IfIndex("u0"));
+    const auto lost = path.Open(IfIndex("u0"), 1);
     _exit(lost.ok() ? 0 : 1);
   }
   int status = 1;

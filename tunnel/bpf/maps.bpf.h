@@ -68,6 +68,21 @@ struct {
   __type(value, __u64);
 } fp_udp_ports SEC(".maps");  // a bit for each port that a tunnel in UDP uses
 
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, kFpMaxSenders);
+  __type(key, __u64);
+  __type(value, __u32);
+} fp_sender_cookies SEC(".maps");  // of a socket -> index of fp_senders
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, kFpMaxSenders);
+  __type(key, __u32);
+  __type(value, struct fp_sender);
+} fp_senders SEC(".maps");
+
 // Whoever replaces its element waits until all programs have ended that run.
 struct fp_grace_inner {
   __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -76,6 +76,14 @@ class Endpoint {
     counters_->SetFast(fast.get());
     fast_ = std::move(fast);
   }
+  // What the kernel encapsulates by; nullptr: nothing is entered. Needs fast().
+  void SetFastOutput(const FastEntry* entry) {
+    fast_->SetOutput(entry);
+    fast_output_.Publish(entry == nullptr ? nullptr : fast_.get());
+  }
+  // Where workers give super-packets back to; null while the kernel
+  // encapsulates nothing. Gone a grace period after that [S1].
+  const Snapshot<FastTunnel>& fast_output() const { return fast_output_; }
 
   // The queue by which `worker` hands packets to the kernel.
   TunQueue& write_queue(size_t worker) {
@@ -89,6 +97,7 @@ class Endpoint {
   std::unique_ptr<FastTunnel> fast_;
   Snapshot<Variant> output_;
   Snapshot<TapSet> taps_;
+  Snapshot<FastTunnel> fast_output_;
   std::unique_ptr<const TapSet> tap_set_;
   bool has_steered_ = false;
 };

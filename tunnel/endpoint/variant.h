@@ -41,6 +41,9 @@ struct alignas(64) WorkerContext {
   encap::TokenBucket inner_errors{kInnerErrorRate, kInnerErrorBurst};
   // Of a tunnel with a rate: its one worker's.
   Shaper shaper;
+  // Super-packets that are not to be given back to the kernel, since it has
+  // refused one.
+  uint64_t fast_skips = 0;
 };
 
 // All contexts of one establishment of a tunnel. Variants that only change how

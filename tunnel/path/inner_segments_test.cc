@@ -42,16 +42,7 @@ struct Super {
     const Bytes ip = Build(flow);
     for (const Bytes* part : {&link, &ip})
       std::copy(part->begin(), part->end(), packet.Append(part->size()));
-    packet.hint().gso_type = !flow.tcp                      ? GsoType::kUdp
-                             : flow.family == IpFamily::kV4 ? GsoType::kTcp4
-                                                            : GsoType::kTcp6;
-    packet.hint().gso_size = 1000;
-    packet.hint().header_len = static_cast<uint16_t>(
-        link.size() + encap::testing::TransportOf(flow) + (flow.tcp ? 20 : 8));
-    packet.hint().needs_checksum = true;
-    packet.hint().checksum_start =
-        static_cast<uint16_t>(link.size() + encap::testing::TransportOf(flow));
-    packet.hint().checksum_offset = flow.tcp ? 16 : 6;
+    packet.hint() = encap::testing::SuperHint(flow, 1000, link.size());
   }
   Bytes storage;
   PacketBuffer packet;

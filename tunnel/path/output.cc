@@ -109,13 +109,16 @@ void Output::Drop(const Variant& variant,
 void Output::Transmit(const Variant& variant, TunQueue& queue,
                       size_t count) noexcept {
   const uint64_t now_ns = SteadyCoarseNs();
-  const Batch batch{variant,
-                    variant.contexts->of(worker_),
-                    variant.endpoint->counters(worker_),
-                    queue,
-                    variant.endpoint->taps().Load(),
-                    now_ns,
-                    variant.path == nullptr ? 0 : variant.path->Mtu(now_ns)};
+  const TapSet* const taps = variant.endpoint->taps().Load();
+  const Batch batch{
+      variant,
+      variant.contexts->of(worker_),
+      variant.endpoint->counters(worker_),
+      queue,
+      taps,
+      now_ns,
+      variant.path == nullptr ? 0 : variant.path->Mtu(now_ns),
+      taps != nullptr ? nullptr : variant.endpoint->fast_output().Load()};
   if (batch.taps != nullptr) {
     for (size_t i = 0; i < count; ++i)
       batch.taps->Inner(worker_, true, packets_[i].bytes());
@@ -131,9 +134,28 @@ void Output::Take(const Batch& batch, PacketBuffer& packet) noexcept {
   if (variant.mss.any()) encap::ClampMss(packet, variant.ethernet, variant.mss);
   const encap::SizeVerdict verdict =
       variant.size_policy.Judge(packet, batch.path_mtu);
-  if (packet.hint().gso_type != encap::GsoType::kNone)
+  if (packet.hint().gso_type != encap::GsoType::kNone) {
+    if (verdict.action == SizeAction::kSend && GiveBack(batch, packet)) return;
     return TakeSuper(batch, packet, verdict);
+  }
   Act(batch, packet, verdict);
+}
+
+bool Output::GiveBack(const Batch& batch, const PacketBuffer& packet) noexcept {
+  // Those that the kernel refuses are of a kind, or it has begun to take none.
+  constexpr uint64_t kSkips = 64;
+  if (batch.fast == nullptr) return false;
+  uint64_t& skips = batch.context.fast_skips;
+  if (skips != 0) {
+    --skips;
+    return false;
+  }
+  Flush(batch);
+  counters_.calls(Syscall::kSend).Add(1);
+  const FastSend result = batch.fast->Send(worker_, packet);
+  if (result == FastSend::kRefused) skips = kSkips;
+  if (result == FastSend::kLost) skips = UINT64_MAX;
+  return result != FastSend::kRefused;
 }
 
 // What is not understood is not sent: its segments can not be told.

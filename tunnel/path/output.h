@@ -6,6 +6,8 @@
 // A super-packet is cut into its segments here; each is a packet of its own
 // from there on, and counts as one. What is larger than the way to the remote
 // carries is cut, or refused and its sender told, as the tunnel's policy says.
+// While the kernel encapsulates what enters the device, a super-packet that has
+// come here all the same is given back to it (FastTunnel::Send()).
 // One ReadSection and one load of the variant for a batch. No lock, no
 // allocation, no atomic read-modify-write. One thread.
 
@@ -21,6 +23,7 @@
 #include "encap/drop_reason.h"
 #include "encap/packet.h"
 #include "encap/size_policy.h"
+#include "tunnel/bpf/fast_path.h"
 #include "tunnel/endpoint/capture_tap.h"
 #include "tunnel/endpoint/endpoint_table.h"
 #include "tunnel/path/inner_reply.h"
@@ -65,9 +68,10 @@ class Output {
     WorkerContext& context;
     TunnelWorkerCounters& tunnel;
     TunQueue& queue;
-    const TapSet* taps;  // null: nobody captures
-    uint64_t now_ns;     // SteadyCoarseNs()
-    uint32_t path_mtu;   // bytes
+    const TapSet* taps;      // null: nobody captures
+    uint64_t now_ns;         // SteadyCoarseNs()
+    uint32_t path_mtu;       // bytes
+    const FastTunnel* fast;  // null: the kernel takes nothing back
   };
   // Beside an outgoing packet: what it counts for. An inner packet that became
   // several outer ones counts with the last of them, and is dropped for what
@@ -89,6 +93,8 @@ class Output {
   void Take(const Batch& batch, encap::PacketBuffer& packet) noexcept;
   void TakeSuper(const Batch& batch, const encap::PacketBuffer& packet,
                  const encap::SizeVerdict& verdict) noexcept;
+  // False when the kernel has not taken the super-packet, as it was read.
+  bool GiveBack(const Batch& batch, const encap::PacketBuffer& packet) noexcept;
   void Act(const Batch& batch, encap::PacketBuffer& packet,
            const encap::SizeVerdict& verdict) noexcept;
   void Send(const Batch& batch, encap::PacketBuffer& packet) noexcept;

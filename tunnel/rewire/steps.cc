@@ -31,7 +31,7 @@ void Pause(const ConfigSection& section, const Datapath& path,
     tunnel->endpoint->output().Publish(nullptr);
     path.table.senders(section).Remove(section, *tunnel->endpoint);
     if (tunnel->endpoint->fast() != nullptr)
-      tunnel->endpoint->fast()->SetOutput(nullptr);
+      tunnel->endpoint->SetFastOutput(nullptr);
   }
   if (FaultActive(Fault::kPauseWithoutWait)) return;
   WaitForAll(path);
@@ -92,7 +92,7 @@ void Resume(const ConfigSection& section, const Datapath& path,
   path.table.senders(section).Set(section, *tunnel.endpoint,
                                   SenderKeys(variant.config));
   if (tunnel.endpoint->fast() != nullptr)
-    tunnel.endpoint->fast()->SetOutput(tunnel.wiring.fast.entry.get());
+    tunnel.endpoint->SetFastOutput(tunnel.wiring.fast.entry.get());
   if (FaultActive(Fault::kResumeWithoutUnpark)) return;
   if (tunnel.establishment != nullptr)
     path.pool.Unpark(section, *tunnel.establishment);
