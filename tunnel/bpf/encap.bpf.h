@@ -188,6 +188,15 @@ static __always_inline __u32 build(const struct fp_slot* slot,
              : build_v6(slot, &up, inner_len, hash, header);
 }
 
+// What encapsulates the packets that leave by a tunnel's device; 0: nothing.
+static __always_inline struct fp_slot* output_of(__u32 device) {
+  __u32* number = bpf_map_lookup_elem(&fp_outputs, &device);
+  if (!number) return 0;
+  __u32 index = *number;
+  struct fp_slot* slot = bpf_map_lookup_elem(&fp_slots, &index);
+  return slot && slot->device == device ? slot : 0;
+}
+
 // A super-packet out of another tunnel can not get a second outer header, a
 // single packet can. So both kinds are held back here, lest they overtake each
 // other; and that tunnel's packets take the user path from its input on, where
@@ -196,11 +205,8 @@ static __always_inline __u32 build(const struct fp_slot* slot,
 static __always_inline void hold_hub(__u32 from, struct fp_turn* turn) {
   __u64 now_ns = bpf_ktime_get_coarse_ns();
   turn->hub_ns = now_ns;
-  __u32* number = bpf_map_lookup_elem(&fp_outputs, &from);
-  if (!number) return;
-  __u32 index = *number;
-  struct fp_slot* slot = bpf_map_lookup_elem(&fp_slots, &index);
-  if (!slot || slot->device != from) return;
+  struct fp_slot* slot = output_of(from);
+  if (!slot) return;
   struct fp_turn* input = turn_of(slot->tunnel, kFpIn);
   if (input) input->hub_ns = now_ns;
 }
@@ -259,16 +265,12 @@ static __always_inline int is_given_back(struct __sk_buff* skb) {
 
 SEC("tc")
 int tunneld_encap(struct __sk_buff* skb) {
-  __u32 device = skb->ifindex;
   // What was given back must not wait in the device's queue once more: its
   // sender learns that it was refused, and sends it by itself.
   int given_back = is_given_back(skb);
   int leave = given_back ? TC_ACT_SHOT : TC_ACT_UNSPEC;
-  __u32* number = bpf_map_lookup_elem(&fp_outputs, &device);
-  if (!number) return leave;
-  __u32 index = *number;
-  struct fp_slot* slot = bpf_map_lookup_elem(&fp_slots, &index);
-  if (!slot || slot->device != device) return leave;
+  struct fp_slot* slot = output_of(skb->ifindex);
+  if (!slot) return leave;
   __u32 tunnel = slot->tunnel;
   struct fp_counter_block* count = bpf_map_lookup_elem(&fp_counters, &tunnel);
   struct fp_turn* turn = turn_of(tunnel, kFpOut);
