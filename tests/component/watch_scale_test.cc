@@ -21,18 +21,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/component/daemon.h"
+#include "tests/concurrency/sanitizers.h"
 
 namespace tunnel::ctl {
 namespace {
 
 // A sanitizer looks for other things, and has them after a part of it.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kMemoryIsOurs = false;
-constexpr int kPart = 4;
-#else
-constexpr bool kMemoryIsOurs = true;
-constexpr int kPart = 1;
-#endif
+constexpr bool kMemoryIsOurs = !kHasAsan && !kHasTsan;
+constexpr int kPart = kMemoryIsOurs ? 1 : 4;
 
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;

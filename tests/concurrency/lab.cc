@@ -16,6 +16,7 @@
 #include "encap/checksum.h"
 #include "encap/encapsulator.h"
 #include "encap/packet.h"
+#include "tests/concurrency/sanitizers.h"
 #include "tunnel/base/clock.h"
 #include "tunnel/stats/counters.h"
 
@@ -181,13 +182,8 @@ int LoadSeconds() {
   if (const char* text = std::getenv("TORTURE_SECONDS")) {
     return std::max(1, std::atoi(text));
   }
-#if defined(__SANITIZE_THREAD__)
-  return 20;
-#elif defined(__SANITIZE_ADDRESS__)
-  return 8;
-#else
-  return 3;
-#endif
+  if (kHasTsan) return 20;
+  return kHasAsan ? 8 : 3;
 }
 
 }  // namespace tunnel
