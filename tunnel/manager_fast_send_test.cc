@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "encap/offload/flows_for_test.h"
-#include "tunnel/bpf/fake_fast_path.h"
-#include "tunnel/manager_fixture.h"
+#include "tunnel/manager_fast_fixture.h"
 
 namespace tunnel {
 namespace {
@@ -24,15 +23,8 @@ FlowPacket Flow() {
   return flow;
 }
 
-class ManagerFastSendTest : public ManagerFixture {
+class ManagerFastSendTest : public ManagerFastFixture {
  protected:
-  ManagerFastSendTest() {
-    manager_.reset();
-    platform_.fast = &fast_;
-    manager_ = Start(platform_, nullptr);
-  }
-  ~ManagerFastSendTest() override { manager_.reset(); }
-
   void Super(size_t queue = 0) {
     const FlowPacket flow = Flow();
     ASSERT_TRUE(tun_.Inject("gre0", queue, Build(flow),
@@ -44,8 +36,6 @@ class ManagerFastSendTest : public ManagerFixture {
   bool GivenBack(size_t packets) {
     return Eventually([&] { return fast_.given_back().size() == packets; });
   }
-
-  FakeFastPath fast_;
 };
 
 TEST_F(ManagerFastSendTest, TheKernelGetsThemAndNoOtherPacket) {

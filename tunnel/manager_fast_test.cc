@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "tunnel/bpf/fake_fast_path.h"
-#include "tunnel/manager_fixture.h"
+#include "tunnel/manager_fast_fixture.h"
 #include "tunnel/memory_store.h"
 
 namespace tunnel {
@@ -15,15 +14,8 @@ namespace {
 
 using Calls = std::vector<std::string>;
 
-class ManagerFastTest : public ManagerFixture {
+class ManagerFastTest : public ManagerFastFixture {
  protected:
-  ManagerFastTest() {
-    manager_.reset();
-    platform_.fast = &fast_;
-    manager_ = Start(platform_, nullptr);
-  }
-  ~ManagerFastTest() override { manager_.reset(); }
-
   void MustCreate(const EndpointConfig& config) {
     const auto made = Create(config);
     ASSERT_TRUE(made.ok()) << made.status();
@@ -51,7 +43,6 @@ class ManagerFastTest : public ManagerFixture {
     return manager_->Stats({"gre0"})->tunnels.at(0).counters;
   }
 
-  FakeFastPath fast_;
   std::string ifindex_;
 };
 

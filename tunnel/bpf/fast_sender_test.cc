@@ -7,7 +7,8 @@
 #include <sys/socket.h>
 
 #include <cstdlib>
-#include <string>
+#include <memory>
+#include <utility>
 
 #include "encap/encapsulator.h"
 #include "encap/offload/flows_for_test.h"
@@ -45,6 +46,15 @@ class FastSenderTest : public FastPathTest,
     packet->hint() = encap::testing::SuperHint(flow, kSegment);
     return tunnel_->Send(0, *packet);
   }
+  // What enters the device goes to the user path until the output turns.
+  std::unique_ptr<FastEntry> BeginOutput() {
+    auto entry = tunnel_->Prepare(Record(config_, 1500));
+    EXPECT_TRUE(entry.ok()) << entry.status();
+    if (!entry.ok()) return nullptr;
+    tunnel_->SetOutput(entry->get());
+    return *std::move(entry);
+  }
+  uint64_t Passed() { return tunnel_->Turn(FastDirection::kOut).passed; }
   // Something has come to the user path.
   bool Waits() {
     pollfd wait{device_->queue(0).fd(), POLLIN, 0};
@@ -103,26 +113,22 @@ TEST_P(FastSenderTest, WhatIsNotCarriedNowIsRefusedAndNothingHasHappened) {
 
 TEST_P(FastSenderTest, WhileTheOutputTurnsItGoesAndTurnsNothing) {
   Use(GetParam());
-  auto entry = tunnel_->Prepare(Record(config_, 1500));
-  ASSERT_TRUE(entry.ok()) << entry.status();
-  tunnel_->SetOutput(entry->get());
-  const uint64_t passed = tunnel_->Turn(FastDirection::kOut).passed;
+  const auto entry = BeginOutput();
+  const uint64_t passed = Passed();
   tunnel_->SetDone(FastDirection::kOut, passed);
   EXPECT_EQ(GiveBack(Flow()), FastSend::kSent);
   EXPECT_FALSE(tunnel_->Turn(FastDirection::kOut).turned);
-  EXPECT_EQ(tunnel_->Turn(FastDirection::kOut).passed, passed);
+  EXPECT_EQ(Passed(), passed);
   EXPECT_FALSE(ReceiveOuter().empty());
   Leave(config_);
 }
 
 TEST_P(FastSenderTest, TheMarkOfAnotherSocketProvesNothing) {
   Use(GetParam());
-  auto entry = tunnel_->Prepare(Record(config_, 1500));
-  ASSERT_TRUE(entry.ok()) << entry.status();
-  tunnel_->SetOutput(entry->get());
-  const uint64_t passed = tunnel_->Turn(FastDirection::kOut).passed;
+  const auto entry = BeginOutput();
+  const uint64_t passed = Passed();
   SendInner(encap::testing::InnerV4(), kFpSenderMark);
-  EXPECT_EQ(tunnel_->Turn(FastDirection::kOut).passed, passed + 1);
+  EXPECT_EQ(Passed(), passed + 1);
   EXPECT_TRUE(Waits()) << "as any other packet that turns";
   Leave(config_);
 }
