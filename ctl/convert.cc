@@ -343,6 +343,7 @@ v1::Tunnel ViewToProto(const TunnelView& view) {
   out.set_datapath_reason(view.datapath_reason);
   out.set_kernel_steering(view.kernel_steering);
   out.set_next_hop(view.next_hop);
+  out.set_next_hop_reason(view.next_hop_reason);
   out.set_etag(view.etag);
   return out;
 }

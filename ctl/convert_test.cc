@@ -331,6 +331,7 @@ TEST(ConvertTest, ShowsStatusBesideSpec) {
   view.datapath_reason = "rate is set";
   view.kernel_steering = "cpus 0-3";
   view.next_hop = "52:54:00:12:34:56 dev eth0";
+  view.next_hop_reason = "IPsec policies are in force";
   const v1::Tunnel out = ViewToProto(view);
   EXPECT_EQ(out.name(), "gre0");
   EXPECT_EQ(out.etag(), "\"e\"");
@@ -344,6 +345,7 @@ TEST(ConvertTest, ShowsStatusBesideSpec) {
   EXPECT_EQ(out.datapath_reason(), "rate is set");
   EXPECT_EQ(out.kernel_steering(), "cpus 0-3");
   EXPECT_EQ(out.next_hop(), "52:54:00:12:34:56 dev eth0");
+  EXPECT_EQ(out.next_hop_reason(), "IPsec policies are in force");
   EXPECT_TRUE(out.paused());
   EXPECT_FALSE(out.detached());
 }

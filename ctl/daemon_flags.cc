@@ -75,6 +75,20 @@ bool SetDispatch(const std::string& text, DaemonFlags& flags) {
   return false;
 }
 
+bool SetSendSocket(const std::string& text, DaemonFlags& flags) {
+  constexpr std::pair<absl::string_view, LinkSending> kWays[] = {
+      {"auto", LinkSending::kWithoutRules},
+      {"raw", LinkSending::kNever},
+      {"packet", LinkSending::kAlways},
+  };
+  for (const auto& [word, way] : kWays) {
+    if (text != word) continue;
+    flags.link_sending = way;
+    return true;
+  }
+  return false;
+}
+
 constexpr std::array<FlagInfo, 19> kFlags = {{
     {"listen", "unix:PATH",
      "socket of the API; PATH is absolute [unix:/run/tunneld/tunneld.sock]",
@@ -147,14 +161,12 @@ constexpr std::array<FlagInfo, 19> kFlags = {{
        flags.tun_offload = text == "on";
        return text == "on" || text == "off";
      }},
-    {"send_socket", "raw|packet",
+    {"send_socket", "auto|raw|packet",
      "what the daemon sends outer packets by: raw is as any program of the "
      "host does; packet goes straight to the next hop on Ethernet, which is "
-     "faster, past netfilter's OUTPUT and POSTROUTING [raw]",
-     [](const std::string& text, DaemonFlags& flags) {
-       flags.send_on_link = text == "packet";
-       return text == "raw" || text == "packet";
-     }},
+     "faster, past netfilter's OUTPUT and POSTROUTING; auto does that while "
+     "no rule is there [auto]",
+     SetSendSocket},
     {"busy_poll", "DURATION",
      "ask for packets for that long before a worker sleeps, 0s to 1s, such as "
      "50us: shorter delays for the time of a CPU; 0 is never [0]",

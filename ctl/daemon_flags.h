@@ -42,8 +42,8 @@ struct DaemonFlags {
   DatapathMode datapath = DatapathMode::kAuto;
   // TUN devices hand over and take super-packets.
   bool tun_offload = true;
-  // Outer packets go straight to the next hop: --send_socket=packet.
-  bool send_on_link = false;
+  // When outer packets go straight to the next hop: --send_socket.
+  LinkSending link_sending = LinkSending::kWithoutRules;
   std::chrono::nanoseconds busy_poll{0};
   // Whether received packets go through rings on their way.
   Dispatch dispatch = Dispatch::kHybrid;

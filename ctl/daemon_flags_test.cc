@@ -22,7 +22,7 @@ TEST(DaemonFlagsTest, DefaultsAreThoseOfTheHelp) {
   EXPECT_EQ(flags->workers, 0);
   EXPECT_EQ(flags->datapath, DatapathMode::kAuto);
   EXPECT_TRUE(flags->tun_offload);
-  EXPECT_FALSE(flags->send_on_link);
+  EXPECT_EQ(flags->link_sending, LinkSending::kWithoutRules);
   EXPECT_EQ(flags->busy_poll, std::chrono::nanoseconds(0));
   EXPECT_EQ(flags->dispatch, Dispatch::kHybrid);
   EXPECT_EQ(flags->admin_group, "tunnel");
@@ -54,7 +54,6 @@ TEST(DaemonFlagsTest, TakesBothForms) {
   EXPECT_EQ(flags->read_only_group, "staff");
   EXPECT_EQ(flags->max_connections, 9u);
   EXPECT_FALSE(flags->tun_offload);
-  EXPECT_TRUE(flags->send_on_link);
   EXPECT_EQ(flags->datapath, DatapathMode::kUser);
   EXPECT_EQ(Parse({"--datapath=bpf"})->datapath, DatapathMode::kBpf);
   EXPECT_EQ(flags->busy_poll, std::chrono::microseconds(50));
@@ -63,6 +62,10 @@ TEST(DaemonFlagsTest, TakesBothForms) {
   EXPECT_EQ(Parse({"--state_dir="})->state_dir, "");
   EXPECT_EQ(Parse({"--config=/c.toml"})->config, "/c.toml");
   EXPECT_TRUE(Parse({"--config="})->config_given);
+  EXPECT_EQ(flags->link_sending, LinkSending::kAlways);
+  EXPECT_EQ(Parse({"--send_socket=auto"})->link_sending,
+            LinkSending::kWithoutRules);
+  EXPECT_EQ(Parse({"--send_socket=raw"})->link_sending, LinkSending::kNever);
   EXPECT_EQ(Parse({"--dispatch=direct"})->dispatch, Dispatch::kDirect);
   EXPECT_EQ(Parse({"--dispatch", "deferred"})->dispatch, Dispatch::kDeferred);
   EXPECT_EQ(Parse({"--dispatch=hybrid"})->dispatch, Dispatch::kHybrid);

@@ -184,7 +184,7 @@ absl::Status Run(const DaemonFlags& flags,
   ASSIGN_OR_RETURN(const Server::Options server_options, ServerOptions(flags));
   ASSIGN_OR_RETURN(const std::unique_ptr<LinuxPlatform> platform,
                    LinuxPlatform::Create({.tun_offload = flags.tun_offload,
-                                          .send_on_link = flags.send_on_link}));
+                                          .link_sending = flags.link_sending}));
   // The socket may have to be given to a group, which takes more than is kept.
   ASSIGN_OR_RETURN(ListenSocket listener,
                    ListenSocket::Open(server_options.listen));

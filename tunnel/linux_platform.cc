@@ -68,7 +68,7 @@ absl::StatusOr<std::unique_ptr<LinuxPlatform>> LinuxPlatform::Create(
   ASSIGN_OR_RETURN(const uint64_t effective, EffectiveCapabilities());
   RETURN_IF_ERROR(CheckCapabilities(effective));
   ASSIGN_OR_RETURN(std::unique_ptr<LinuxLinkControl> links,
-                   LinuxLinkControl::Create(options.send_on_link));
+                   LinuxLinkControl::Create(options.link_sending));
   return std::unique_ptr<LinuxPlatform>(
       new LinuxPlatform(std::move(links), options));
 }
@@ -76,7 +76,7 @@ absl::StatusOr<std::unique_ptr<LinuxPlatform>> LinuxPlatform::Create(
 LinuxPlatform::LinuxPlatform(std::unique_ptr<LinuxLinkControl> links,
                              const Options& options)
     : tun_({.offload = options.tun_offload}),
-      transport_({.send_on_link = options.send_on_link}),
+      transport_({.send_on_link = options.link_sending != LinkSending::kNever}),
       links_(std::move(links)),
       platform_{
           .tun = tun_,

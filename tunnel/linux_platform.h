@@ -20,8 +20,8 @@ namespace tunnel {
 class LinuxPlatform {
  public:
   struct Options {
-    bool tun_offload = true;    // LinuxTunFactory::Options::offload
-    bool send_on_link = false;  // LinuxTransportFactory::Options::send_on_link
+    bool tun_offload = true;  // LinuxTunFactory::Options::offload
+    LinkSending link_sending = LinkSending::kNever;
   };
 
   // Errors: MISSING_CAPABILITY (metadata "capability" names each that lacks),

@@ -26,6 +26,15 @@ class WatcherAdapter : public TunnelManager::Watcher {
   std::unique_ptr<EventBus::Watcher> watcher_;
 };
 
+// What is asked for at the moment that it is shown. `held` is of
+// LinkControl::NextHopsHeld().
+void AddPresent(uint64_t now_ns, const std::string& held, TunnelView& view) {
+  view.mtu_reason = MtuReason(view, now_ns);
+  view.next_hop = NextHopText(view);
+  if (!view.link.expired() && view.datapath_in_use == DatapathMode::kUser)
+    view.next_hop_reason = held;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TunnelManager>> TunnelManager::Create(
@@ -35,11 +44,13 @@ absl::StatusOr<std::unique_ptr<TunnelManager>> TunnelManager::Create(
                              : AllowedCpus().size();
   auto impl = std::make_unique<ManagerImpl>(options, platform, workers);
   RETURN_IF_ERROR(impl->Start());
-  return std::unique_ptr<TunnelManager>(new TunnelManager(std::move(impl)));
+  return std::unique_ptr<TunnelManager>(
+      new TunnelManager(std::move(impl), platform.links));
 }
 
-TunnelManager::TunnelManager(std::unique_ptr<ManagerImpl> impl)
-    : impl_(std::move(impl)) {}
+TunnelManager::TunnelManager(std::unique_ptr<ManagerImpl> impl,
+                             LinkControl& links)
+    : impl_(std::move(impl)), links_(links) {}
 TunnelManager::~TunnelManager() = default;
 
 absl::StatusOr<ChangeResult> TunnelManager::CreateTunnel(
@@ -88,18 +99,15 @@ absl::StatusOr<ChangeResult> TunnelManager::Attach(
 absl::StatusOr<TunnelView> TunnelManager::Get(absl::string_view name) const {
   std::optional<TunnelView> view = impl_->bus().Get(name);
   if (!view.has_value()) return impl_->NotFound(name);
-  view->mtu_reason = MtuReason(*view, SteadyCoarseNs());
-  view->next_hop = NextHopText(*view);
+  AddPresent(SteadyCoarseNs(), links_.NextHopsHeld(), *view);
   return *std::move(view);
 }
 
 TunnelList TunnelManager::List() const {
   TunnelList list = impl_->bus().List();
   const uint64_t now_ns = SteadyCoarseNs();
-  for (TunnelView& view : list.tunnels) {
-    view.mtu_reason = MtuReason(view, now_ns);
-    view.next_hop = NextHopText(view);
-  }
+  const std::string held = links_.NextHopsHeld();
+  for (TunnelView& view : list.tunnels) AddPresent(now_ns, held, view);
   return list;
 }
 

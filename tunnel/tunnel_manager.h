@@ -251,8 +251,9 @@ class TunnelManager {
   void Shutdown();
 
  private:
-  explicit TunnelManager(std::unique_ptr<ManagerImpl> impl);
+  TunnelManager(std::unique_ptr<ManagerImpl> impl, LinkControl& links);
   std::unique_ptr<ManagerImpl> impl_;
+  LinkControl& links_;
 };
 
 }  // namespace tunnel

@@ -81,6 +81,9 @@ struct TunnelView {
   std::weak_ptr<const NextHop> link;
   // NextHopText(), when it was asked for; empty while the kernel finds the way.
   std::string next_hop;
+  // Why the kernel finds every way (LinkControl::NextHopsHeld()), when it was
+  // asked for.
+  std::string next_hop_reason;
   // FastTunnel::Steer(), when kBpf.
   std::string kernel_steering;
   uint64_t generation = 0;

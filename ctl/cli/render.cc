@@ -167,8 +167,12 @@ std::string DatapathLine(const Tunnel& tunnel) {
     absl::StrAppend(&text, " (", tunnel.datapath_reason(), ")");
   if (!tunnel.kernel_steering().empty())
     absl::StrAppend(&text, ", steering ", tunnel.kernel_steering());
-  if (!tunnel.next_hop().empty())
+  if (!tunnel.next_hop().empty()) {
     absl::StrAppend(&text, ", next hop ", tunnel.next_hop());
+  } else if (!tunnel.next_hop_reason().empty()) {
+    absl::StrAppend(&text, ", next hop by the kernel (",
+                    tunnel.next_hop_reason(), ")");
+  }
   return text + "\n";
 }
 

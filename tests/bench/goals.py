@@ -2,7 +2,7 @@
 
 from tests.bench.results import ratio
 
-_UDP, _RAW, _PACKET = "ours GRE-in-UDP", "ours gre4", "ours gre4 packet"
+_UDP, _GRE, _RAW = "ours GRE-in-UDP", "ours gre4", "ours gre4 raw"
 _BPF = ("ours gre4 bpf", "ours ipip4 bpf")
 _UDP_BPF, _TRAINS = "ours GRE-in-UDP bpf", "ours gre4 from bpf"
 # The best of the user-space peers where the floors were taken.
@@ -34,7 +34,7 @@ def rows(results):
         for mode in ("off", "gro"):
             found.append(_row("%s / VXLAN, TCP, %s" % (peer, mode),
                               results.to_kernel(peer, mode, "tcp1"), 0.70, 1.0))
-    for peer in (_PACKET, _RAW):
+    for peer in (_GRE, _RAW):
         found.append(_row("%s / VXLAN, TCP, off" % peer,
                           results.to_kernel(peer, "off", "tcp1"), 0.38, 0.6))
         found.append(_row("%s / best user-space peer, TCP, off" % peer,
@@ -46,7 +46,7 @@ def rows(results):
     found.append(_row("%s / best user-space peer, TCP, off" % _UDP,
                       results.to_user(_UDP, "off", "tcp1"), 4, 6))
     found.append(_row("%s / %s, TCP, off" % (_UDP, _PEER), _to_peer(results, _UDP), 4, 6))
-    for peer, floor, goal in ((_PACKET, 2.2, 1.5), (_RAW, 2.2, 1.5), (_BPF[0], 1.15, 1.0)):
+    for peer, floor, goal in ((_GRE, 2.2, 1.5), (_RAW, 2.2, 1.5), (_BPF[0], 1.15, 1.0)):
         found.append(_row("%s / VXLAN, RTT p50" % peer,
                           results.to_kernel(peer, "off", "rtt_p50"), floor, goal, True))
     found.append(_row("%s, gro on / gro off at the receiver, TCP" % _TRAINS,

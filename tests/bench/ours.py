@@ -102,9 +102,10 @@ def variants():
         if options:  # the kernel sends no UDP checksum
             options, about = options + " noudpcsum", about + " noudpcsum"
         made.append(_variant(name + " bpf", mode, family, options, about, "bpf"))
-    made.append(type("Packet", (made[0],), {
-        "name": "ours gre4 packet", "flags": ("--send_socket=packet",),
-        "about": "as ours gre4, with --send_socket=packet"}))
+    made.append(type("Raw", (made[0],), {
+        "name": "ours gre4 raw", "flags": ("--send_socket=raw",),
+        "about": "as ours gre4, with --send_socket=raw, as it is where rules of "
+                 "netfilter are"}))
     made.append(type("Trains", (made[0],), {
         "name": "ours gre4 from bpf", "datapath": "bpf", "receiver": "user",
         "about": "tunneld, mode gre, sent by the kernel, whose segments leave in trains; "

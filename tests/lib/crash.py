@@ -18,7 +18,7 @@ CALLS = ("pwrite64", "fdatasync", "fsync", "ftruncate", "rename", "unlink", "ioc
 _STATUS = ("oper_state", "oper_reason", "ifindex", "effective_mtu", "mtu_reason",
            "overhead", "generation", "create_time", "update_time", "etag",
            "effective_local", "overlap_until", "datapath_in_use", "datapath_reason",
-           "kernel_steering", "next_hop")
+           "kernel_steering", "next_hop", "next_hop_reason")
 
 
 class State:

@@ -1,8 +1,9 @@
-"""--send_socket=packet: outer packets go straight to the next hop on the link,
-which is followed while traffic flows."""
+"""--send_socket: outer packets go straight to the next hop on the link, which is
+followed while traffic flows; as it is by default, while no rule is there for them."""
 
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../..")))
 
@@ -14,9 +15,8 @@ TUNNELS = [("g4", "gre", "4", "key 7 csum seq"), ("f6", "gif", "6", ""),
            ("t4", "gretap", "4", ""), ("u4", "gre", "4", "transport udp")]
 
 
-class SendSocket(lab.PairCase):
+class SendCase(lab.PairCase):
     TUNNELS = len(TUNNELS)
-    FLAGS = ("--send_socket=packet",)
 
     def setUp(self):
         for number, (name, mode, family, options) in enumerate(TUNNELS, 1):
@@ -24,6 +24,9 @@ class SendSocket(lab.PairCase):
 
     def next_hop(self, host, name):
         return host.daemon.show(name).get("next_hop", "")
+
+    def next_hop_reason(self, host, name):
+        return host.daemon.show(name).get("next_hop_reason", "")
 
     def wait_for_next_hops(self):
         """Tunnels learn them by the first packets, which the kernel sends."""
@@ -33,6 +36,10 @@ class SendSocket(lab.PairCase):
                 want = "%s dev %s" % (other.space.mac(lab.LINK), lab.LINK)
                 wait_until(lambda: self.next_hop(host, name) == want,
                            what="next hop of %s: %s" % (name, want))
+
+
+class SendSocket(SendCase):
+    FLAGS = ("--send_socket=packet",)
 
     def sent_by_ip(self):
         """Packets that the IP layer of host a has sent, of either version."""
@@ -104,9 +111,16 @@ class SendSocket(lab.PairCase):
                    what="traffic is back")
         wait_until(lambda: self.next_hop(self.a, "g4") != "", what="it is known again")
 
-    def test_default_is_the_kernels_way(self):
+    def test_rules_do_not_matter(self):
+        self.wait_for_next_hops()
+        with Rule(self.a.space, "counter"):
+            time.sleep(0.5)  # more than two looks
+            self.assertNotEqual(self.next_hop(self.a, "g4"), "")
+            self.assertEqual(self.next_hop_reason(self.a, "g4"), "")
+
+    def test_raw_is_the_kernels_way(self):
         self.a.daemon.stop()
-        self.a.daemon.flags = []
+        self.a.daemon.flags = ["--send_socket=raw"]
         self.a.daemon.start()
         try:
             wait_until(lambda: traffic.ping(self.a.space, lab.inner(1, "4", 2), 1, wait=0.2) == 1,
@@ -117,6 +131,82 @@ class SendSocket(lab.PairCase):
             self.a.daemon.stop()
             self.a.daemon.flags = list(self.FLAGS)
             self.a.daemon.start()
+
+
+class Rule:
+    """A rule for what a host sends of protocol 47, such as "counter drop", for a time."""
+
+    def __init__(self, space, what):
+        self.space = space
+        self.what = what
+
+    def nft(self, *words):
+        return self.space.run(["nft", *words]).out
+
+    def __enter__(self):
+        self.nft("add table ip watch")
+        self.nft("add chain ip watch out { type filter hook output priority 0; }")
+        self.nft("add rule ip watch out meta l4proto gre %s" % self.what)
+        return self
+
+    def __exit__(self, *_):
+        self.nft("delete table ip watch")
+
+    def packets(self):
+        words = self.nft("list chain ip watch out").split()
+        return int(words[words.index("packets") + 1])
+
+
+class SendAsItIs(SendCase):
+    """Without the flag: --send_socket=auto."""
+
+    def wait_for_the_kernel(self):
+        why = "chain watch/out of nftables"
+        wait_until(lambda: self.next_hop_reason(self.a, "g4") == why, what=why)
+        self.assertEqual(self.next_hop(self.a, "g4"), "")
+        self.assertIn(", next hop by the kernel (%s)\n" % why,
+                      self.a.daemon.ctl("show -d g4").out)
+
+    def test_rule_that_drops_drops(self):
+        self.wait_for_next_hops()
+        target = lab.inner(1, "4", 2)
+        with Rule(self.a.space, "counter drop") as rule:
+            self.wait_for_the_kernel()
+            self.assertEqual(traffic.ping(self.a.space, target, 5, wait=0.2), 0)
+            self.assertGreaterEqual(rule.packets(), 5)
+        self.wait_for_next_hops()
+        self.assertEqual(traffic.ping(self.a.space, target, 5), 5)
+
+    def test_rules_that_come_and_go_cost_no_packet(self):
+        self.wait_for_next_hops()
+        target = lab.inner(1, "4", 2)
+        sink = traffic.UdpSink(self.b.space, target)
+        source = traffic.UdpSource(self.a.space, target, sink.port, rate=1000, sink=sink).start()
+        wait_until(lambda: len(sink.numbers) > 100, what="traffic flows")
+        for _ in range(3):
+            with Rule(self.a.space, "counter") as rule:
+                self.wait_for_the_kernel()
+                seen = rule.packets()
+                wait_until(lambda: rule.packets() > seen + 50, what="the rule sees packets")
+            wait_until(lambda: self.next_hop(self.a, "g4") != "", what="straight again")
+        sent = source.stop(more=1)
+        wait_until(lambda: len(sink.numbers) >= sent, what="all %d arrive" % sent)
+        self.assertEqual(sink.numbers, list(range(sent)))
+        sink.close()
+
+    def test_rule_that_is_there_at_the_start_sees_every_packet(self):
+        with Rule(self.a.space, "counter") as rule:
+            self.a.daemon.stop()
+            self.a.daemon.start()
+            target = lab.inner(1, "4", 2)
+            wait_until(lambda: traffic.ping(self.a.space, target, 1, wait=0.2) == 1,
+                       what="the tunnel is back")
+            self.wait_for_the_kernel()
+            seen, sent = rule.packets(), self.a.daemon.stats("g4")["transmit_packets"]
+            self.assertEqual(traffic.ping(self.a.space, target, 20), 20)
+            self.assertGreaterEqual(rule.packets() - seen, 20)
+            self.assertEqual(rule.packets() - seen,
+                             self.a.daemon.stats("g4")["transmit_packets"] - sent)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,9 @@ class LinkControl {
     return nullptr;
   }
 
+  // Why none of those is known at present, in words; empty: each may be.
+  virtual std::string NextHopsHeld() { return ""; }
+
   // IPsec policies are in force, so that packets of this host may have to be
   // encrypted. Asks the kernel; true where it does not tell.
   virtual bool HasIpsecPolicies() = 0;

@@ -12,11 +12,12 @@
 namespace tunnel {
 
 absl::StatusOr<std::unique_ptr<LinuxLinkControl>> LinuxLinkControl::Create(
-    bool follow_next_hops) {
+    LinkSending sending) {
   ASSIGN_OR_RETURN(NetlinkSocket socket, NetlinkSocket::Open());
   std::unique_ptr<NextHops> next_hops;
-  if (follow_next_hops) {
-    ASSIGN_OR_RETURN(next_hops, NextHops::Start());
+  if (sending != LinkSending::kNever) {
+    ASSIGN_OR_RETURN(next_hops, NextHops::Start(/*mind_rules=*/sending ==
+                                                LinkSending::kWithoutRules));
   }
   return std::unique_ptr<LinuxLinkControl>(
       new LinuxLinkControl(std::move(socket), std::move(next_hops)));
@@ -122,6 +123,10 @@ std::shared_ptr<const NextHop> LinuxLinkControl::FollowNextHop(
     uint32_t ifindex, uint32_t mark) {
   if (next_hops_ == nullptr) return nullptr;
   return next_hops_->Of({remote, local, ifindex, mark});
+}
+
+std::string LinuxLinkControl::NextHopsHeld() {
+  return next_hops_ == nullptr ? "" : next_hops_->Held();
 }
 
 bool LinuxLinkControl::HasIpsecPolicies() {

@@ -23,10 +23,10 @@ namespace tunnel {
 
 class LinuxLinkControl : public LinkControl {
  public:
-  // FollowNextHop() follows if `follow_next_hops`, else it returns nullptr.
+  // FollowNextHop() returns nullptr if `sending` is kNever, else it follows.
   // Errors: FD_LIMIT, NETLINK_ERROR.
   static absl::StatusOr<std::unique_ptr<LinuxLinkControl>> Create(
-      bool follow_next_hops = false);
+      LinkSending sending = LinkSending::kNever);
   ~LinuxLinkControl() override;
 
   absl::Status SetUp(uint32_t ifindex, bool up) override;
@@ -51,6 +51,7 @@ class LinuxLinkControl : public LinkControl {
                                                const encap::IpAddress& local,
                                                uint32_t ifindex,
                                                uint32_t mark) override;
+  std::string NextHopsHeld() override;
   bool HasIpsecPolicies() override;
   // INVALID_STATE when one runs.
   absl::Status StartMonitor(

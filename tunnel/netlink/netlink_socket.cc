@@ -126,12 +126,12 @@ void NetlinkSocket::Free::operator()(nl_sock* socket) const {
   nl_socket_free(socket);
 }
 
-absl::StatusOr<NetlinkSocket> NetlinkSocket::Open() {
+absl::StatusOr<NetlinkSocket> NetlinkSocket::Open(int protocol) {
   nl_sock* raw = nl_socket_alloc();
   if (raw == nullptr) throw std::bad_alloc();
-  NetlinkSocket socket(raw);
+  NetlinkSocket socket(raw, protocol);
   errno = 0;
-  if (const int error = nl_connect(raw, NETLINK_ROUTE); error != 0) {
+  if (const int error = nl_connect(raw, protocol); error != 0) {
     return OpenError(error);
   }
   const int one = 1;
@@ -198,7 +198,7 @@ NetlinkReply NetlinkSocket::Request(
   std::string why;
   if (const auto reply = Exchange(message, on_message, why)) return *reply;
   // What still comes would be taken for the answer to a later request.
-  absl::StatusOr<NetlinkSocket> fresh = Open();
+  absl::StatusOr<NetlinkSocket> fresh = Open(protocol_);
   if (!fresh.ok()) return {EIO, absl::StrCat(why, "; no new socket")};
   *this = *std::move(fresh);
   // The number of the request before would not be that of the new answer.

@@ -1,8 +1,10 @@
-// NetlinkSocket, NetlinkMessage: a NETLINK_ROUTE socket and a request on it,
-// over libnl, whose types stay out of this header.
+// NetlinkSocket, NetlinkMessage: a netlink socket and a request on it, over
+// libnl, whose types stay out of this header.
 
 #ifndef TUNNEL_NETLINK_NETLINK_SOCKET_H_
 #define TUNNEL_NETLINK_NETLINK_SOCKET_H_
+
+#include <linux/netlink.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -27,7 +29,7 @@ namespace tunnel {
 class NetlinkMessage {
  public:
   // `type` is RTM_*, `flags` NLM_F_*; NLM_F_REQUEST and NLM_F_ACK are added.
-  // `header` is the fixed part (ifinfomsg, ifaddrmsg, rtmsg).
+  // `header` is the fixed part (ifinfomsg, ifaddrmsg, rtmsg, nfgenmsg).
   template <typename Header>
   NetlinkMessage(int type, int flags, const Header& header)
       : NetlinkMessage(type, flags, &header, sizeof(header)) {}
@@ -57,8 +59,8 @@ struct NetlinkReply {
 // it.
 class NetlinkSocket {
  public:
-  // Errors: FD_LIMIT, NETLINK_ERROR.
-  static absl::StatusOr<NetlinkSocket> Open();
+  // `protocol` is NETLINK_*. Errors: FD_LIMIT, NETLINK_ERROR.
+  static absl::StatusOr<NetlinkSocket> Open(int protocol = NETLINK_ROUTE);
 
   // For a watcher: gets the messages of `groups` (RTNLGRP_*), does not block,
   // and has a receive buffer of `receive_buffer` bytes where allowed.
@@ -88,7 +90,8 @@ class NetlinkSocket {
   struct Free {
     void operator()(nl_sock* socket) const;
   };
-  explicit NetlinkSocket(nl_sock* socket) : socket_(socket) {}
+  NetlinkSocket(nl_sock* socket, int protocol)
+      : socket_(socket), protocol_(protocol) {}
 
   // One attempt; nullopt: the answer is lost, and `why` says how.
   std::optional<NetlinkReply> Exchange(
@@ -96,6 +99,7 @@ class NetlinkSocket {
       const std::function<void(const nlmsghdr*)>& on_message, std::string& why);
 
   std::unique_ptr<nl_sock, Free> socket_;
+  int protocol_;
   std::vector<uint8_t> drained_;  // room for messages; of a watcher
 };
 

@@ -34,8 +34,13 @@ void NetnsTest::SetUp() {
   Ip("link set lo up");
 }
 
-void NetnsTest::Ip(const std::string& arguments) {
-  const std::string command = "ip " + arguments;
+void NetnsTest::Ip(const std::string& arguments) { Shell("ip " + arguments); }
+
+void NetnsTest::Nft(const std::string& commands) {
+  Shell("nft '" + commands + "'");
+}
+
+void NetnsTest::Shell(const std::string& command) {
   ASSERT_EQ(std::system(command.c_str()), 0) << command;
 }
 

@@ -18,6 +18,10 @@ class NetnsTest : public ::testing::Test {
 
   // Runs "ip ARGUMENTS" of iproute2 in the namespace.
   static void Ip(const std::string& arguments);
+  // Runs nft of nftables there with `commands` ("add table ip t").
+  static void Nft(const std::string& commands);
+  // Runs a command line of sh there.
+  static void Shell(const std::string& command);
   static uint32_t IfIndex(const std::string& device);
   // A veth pair, both ends up and without GRO or offloads set.
   static void MakeVeth(const std::string& one, const std::string& other);

@@ -30,6 +30,13 @@ struct LinkDestination {
                          const LinkDestination&) = default;
 };
 
+// When packets go straight to the next hop, where it is known.
+enum class LinkSending {
+  kNever,
+  kWithoutRules,  // while nothing on the host looks at what it sends
+  kAlways,
+};
+
 class NextHop {
  public:
   NextHop() = default;

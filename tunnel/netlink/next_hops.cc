@@ -30,32 +30,41 @@ constexpr std::array<int, 6> kGroups = {RTNLGRP_LINK,       RTNLGRP_NEIGH,
                                         RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
                                         RTNLGRP_IPV4_RULE,  RTNLGRP_IPV6_RULE};
 constexpr int kReceiveBuffer = 4 << 20;  // bytes
-// Between two looks at IPsec, which has no events here.
+// Between two looks at IPsec and rules, which have no events here.
 constexpr milliseconds kLook{200};
 // Until a way without a route or a usable neighbour is looked up again, and
 // stale neighbours are probed.
 constexpr milliseconds kRetry{5000};
+// At least that for each of those, so that many take little of a CPU.
+constexpr milliseconds kRetryEach{10};
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<NextHops>> NextHops::Start() {
+absl::StatusOr<std::unique_ptr<NextHops>> NextHops::Start(bool mind_rules) {
   ASSIGN_OR_RETURN(NetlinkSocket events,
                    NetlinkSocket::Subscribe(kGroups, kReceiveBuffer));
   ASSIGN_OR_RETURN(NetlinkSocket requests, NetlinkSocket::Open());
+  std::optional<OutputRules> rules;
+  if (mind_rules) {
+    ASSIGN_OR_RETURN(rules, OutputRules::Open());
+  }
   UniqueFd wake(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!wake) {
     return MakeError(Reason::kFdLimit, absl::StrCat("next hops: eventfd: ",
                                                     std::strerror(errno)));
   }
   std::unique_ptr<NextHops> hops(
-      new NextHops(std::move(events), std::move(requests), std::move(wake)));
+      new NextHops(std::move(events), std::move(requests), std::move(rules),
+                   std::move(wake)));
   hops->thread_ = std::thread(&NextHops::Run, hops.get());
   return hops;
 }
 
-NextHops::NextHops(NetlinkSocket events, NetlinkSocket requests, UniqueFd wake)
+NextHops::NextHops(NetlinkSocket events, NetlinkSocket requests,
+                   std::optional<OutputRules> rules, UniqueFd wake)
     : events_(std::move(events)),
       requests_(std::move(requests)),
+      rules_(std::move(rules)),
       wake_(std::move(wake)) {}
 
 NextHops::~NextHops() {
@@ -88,15 +97,18 @@ std::shared_ptr<const NextHop> NextHops::Of(const Way& way) {
   return hop;
 }
 
+std::string NextHops::Held() const {
+  MutexLock lock(mu_);
+  return hold_;
+}
+
 void NextHops::Run() {
   pthread_setname_np(pthread_self(), "next-hops");
   while (TakeNew()) {
     if (!events_.Drain([this](const nlmsghdr* message) { Take(message); }))
-      Forget([](const Way&, const Followed&) { return true; });
+      ForgetAll();
     if (!followed_.empty() && SteadyNow() >= look_) Look();
-    for (auto& [way, followed] : followed_) {
-      if (followed.dirty && !ipsec_) Resolve(way, followed);
-    }
+    if (!held_) ResolveDirty();
     std::array<pollfd, 2> fds = {pollfd{events_.fd(), POLLIN, 0},
                                  pollfd{wake_.get(), POLLIN, 0}};
     const int timeout =
@@ -104,7 +116,7 @@ void NextHops::Run() {
     if (poll(fds.data(), fds.size(), timeout) < 0 && errno != EINTR) break;
   }
   // From now on they are the kernel's to find.
-  Forget([](const Way&, const Followed&) { return true; });
+  ForgetAll();
 }
 
 bool NextHops::TakeNew() {
@@ -116,6 +128,7 @@ bool NextHops::TakeNew() {
     Followed& followed = followed_[way];
     followed = {};
     followed.hop = std::move(hop);
+    dirty_.insert(way);
   }
   fresh_.clear();
   return !stop_;
@@ -131,59 +144,86 @@ void NextHops::Take(const nlmsghdr* message) {
     case RTM_NEWLINK:
     case RTM_DELLINK: {
       const auto* header = static_cast<const ifinfomsg*>(nlmsg_data(message));
-      const auto ifindex = static_cast<uint32_t>(header->ifi_index);
-      return Forget([ifindex](const Way&, const Followed& followed) {
-        return followed.neighbour.ifindex == ifindex;
-      });
+      return ForgetInterface(static_cast<uint32_t>(header->ifi_index));
     }
     case RTM_NEWROUTE:
-    case RTM_DELROUTE: {
-      const std::optional<encap::IpPrefix> to = RouteDestination(message);
-      return Forget([&to](const Way& way, const Followed&) {
-        return !to.has_value() || to->Contains(way.remote);
-      });
-    }
+    case RTM_DELROUTE:
+      return ForgetRoute(RouteDestination(message));
     case RTM_NEWRULE:
     case RTM_DELRULE:
-      return Forget([](const Way&, const Followed&) { return true; });
+      return ForgetAll();
     default:
       return;
   }
 }
 
 void NextHops::TakeNeighbour(const Neighbour& neighbour) {
-  if (ipsec_) return;
-  for (auto& [way, followed] : followed_) {
-    if (!followed.dirty && followed.neighbour == neighbour.key)
-      Publish(followed, neighbour);
+  if (held_) return;
+  for (auto it = by_neighbour_.lower_bound({neighbour.key, Way{}});
+       it != by_neighbour_.end() && it->first == neighbour.key; ++it) {
+    Followed& followed = followed_.at(it->second);
+    if (!followed.dirty) Publish(followed, neighbour);
   }
 }
 
-void NextHops::Forget(
-    const std::function<bool(const Way&, const Followed&)>& concerns) {
-  for (auto& [way, followed] : followed_) {
-    if (followed.dirty || !concerns(way, followed)) continue;
-    followed.dirty = true;
-    Publish(followed, {});
+void NextHops::Forget(const Way& way, Followed& followed) {
+  if (followed.dirty) return;
+  followed.dirty = true;
+  dirty_.insert(way);
+  Publish(followed, {});
+}
+
+void NextHops::ForgetInterface(uint32_t ifindex) {
+  for (auto it = by_neighbour_.lower_bound({{ifindex, {}}, Way{}});
+       it != by_neighbour_.end() && it->first.ifindex == ifindex; ++it) {
+    Forget(it->second, followed_.at(it->second));
   }
+}
+
+void NextHops::ForgetRoute(const std::optional<encap::IpPrefix>& to) {
+  if (!to.has_value()) return ForgetAll();
+  // Ways are in the order of their remote addresses.
+  for (auto it = followed_.lower_bound(Way{.remote = to->address});
+       it != followed_.end() && to->Contains(it->first.remote); ++it) {
+    Forget(it->first, it->second);
+  }
+}
+
+void NextHops::ForgetAll() {
+  for (auto& [way, followed] : followed_) Forget(way, followed);
 }
 
 void NextHops::Look() {
   look_ = Deadline(SteadyNow(), kLook);
-  if (const bool ipsec = HasIpsecPolicies().value_or(true); ipsec != ipsec_) {
-    ipsec_ = ipsec;
-    Forget([](const Way&, const Followed&) { return true; });
+  const std::string hold = FindHold();
+  if (held_ == hold.empty()) {
+    held_ = !hold.empty();
+    ForgetAll();
+  }
+  {
+    MutexLock lock(mu_);
+    hold_ = hold;
   }
   DropUnused();
-  if (SteadyNow() < retry_) return;
-  retry_ = Deadline(SteadyNow(), kRetry);
+  if (SteadyNow() >= retry_) LookAgainAtUnknown();
+}
+
+void NextHops::LookAgainAtUnknown() {
   std::set<NeighbourKey> stale;
   for (auto& [way, followed] : followed_) {
     if (followed.stale) stale.insert(followed.neighbour);
-    if (followed.now.ifindex == 0) followed.dirty = true;
+    if (followed.now.ifindex == 0) Forget(way, followed);
   }
   for (const NeighbourKey& neighbour : stale)
     ProbeNeighbour(requests_, neighbour);
+  retry_ = Deadline(SteadyNow(),
+                    std::max<milliseconds>(
+                        kRetry, kRetryEach * static_cast<int>(dirty_.size())));
+}
+
+std::string NextHops::FindHold() {
+  if (HasIpsecPolicies().value_or(true)) return "IPsec policies are in force";
+  return rules_.has_value() ? rules_->Find() : "";
 }
 
 void NextHops::DropUnused() {
@@ -196,22 +236,38 @@ void NextHops::DropUnused() {
       continue;
     }
     known_.erase(it->first);
+    SetNeighbour(it->first, it->second, {});
+    dirty_.erase(it->first);
     it = followed_.erase(it);
   }
 }
 
+void NextHops::ResolveDirty() {
+  for (const Way& way : std::exchange(dirty_, {}))
+    Resolve(way, followed_.at(way));
+}
+
+void NextHops::SetNeighbour(const Way& way, Followed& followed,
+                            const NeighbourKey& neighbour) {
+  if (followed.neighbour.ifindex != 0)
+    by_neighbour_.erase({followed.neighbour, way});
+  followed.neighbour = neighbour;
+  if (neighbour.ifindex != 0) by_neighbour_.emplace(neighbour, way);
+}
+
 void NextHops::Resolve(const Way& way, Followed& followed) {
   followed.dirty = false;
-  followed.neighbour = {};
   const absl::StatusOr<RouteInfo> route =
       LookUpRoute(requests_, way.remote, way.local, way.ifindex, way.mark);
   // An interface that was asked for is an order, which a route may only wish.
   if (!route.ok() || !route->ethernet || route->special ||
       (way.ifindex != 0 && route->ifindex != way.ifindex)) {
+    SetNeighbour(way, followed, {});
     return Publish(followed, {});
   }
   const bool gateway = route->gateway.family() != encap::IpFamily::kNone;
-  followed.neighbour = {route->ifindex, gateway ? route->gateway : way.remote};
+  SetNeighbour(way, followed,
+               {route->ifindex, gateway ? route->gateway : way.remote});
   followed.mtu = route->mtu;
   Publish(followed, LookUpNeighbour(requests_, followed.neighbour));
 }

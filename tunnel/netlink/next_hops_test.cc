@@ -34,7 +34,10 @@ class NextHopsTest : public NetnsTest {
     Ip("addr add 10.0.0.1/24 dev va");
     Ip("addr add fd00::1/64 dev va nodad");
     Ip("addr add 10.1.0.1/24 dev vc");
-    auto hops = NextHops::Start();
+    Start(/*mind_rules=*/false);
+  }
+  void Start(bool mind_rules) {
+    auto hops = NextHops::Start(mind_rules);
     ASSERT_TRUE(hops.ok()) << hops.status();
     hops_ = std::move(hops).value();
   }
@@ -187,9 +190,42 @@ TEST_F(NextHopsTest, IpsecPoliciesTurnAllBackToTheKernel) {
   ASSERT_TRUE(Becomes(*hop, "va", Mac(1)));
   Ip("xfrm policy add src 10.9.0.0/16 dst 10.8.0.0/16 dir out");
   EXPECT_TRUE(BecomesUnknown(*hop));
+  EXPECT_EQ(hops_->Held(), "IPsec policies are in force");
   SetNeighbour("10.0.0.2", 2);
   Ip("xfrm policy flush");
   EXPECT_TRUE(Becomes(*hop, "va", Mac(2)));
+  EXPECT_EQ(hops_->Held(), "");
+}
+
+TEST_F(NextHopsTest, OutputRulesTurnAllBackToTheKernelWhereTheyMatter) {
+  SetNeighbour("10.0.0.2", 1);
+  const auto whatever = To("10.0.0.2", "10.0.0.1");
+  ASSERT_TRUE(Becomes(*whatever, "va", Mac(1)));
+  const std::unique_ptr<NextHops> always = std::move(hops_);
+  Start(/*mind_rules=*/true);
+  const auto hop = To("10.0.0.2", "10.0.0.1");
+  ASSERT_TRUE(Becomes(*hop, "va", Mac(1)));
+  Nft("add table ip t");
+  Nft("add chain ip t out { type filter hook output priority 0; }");
+  EXPECT_TRUE(BecomesUnknown(*hop));
+  EXPECT_EQ(hops_->Held(), "chain t/out of nftables");
+  EXPECT_EQ(whatever->Load().address, Mac(1));
+  EXPECT_EQ(always->Held(), "");
+  SetNeighbour("10.0.0.2", 2);
+  Nft("delete table ip t");
+  EXPECT_TRUE(Becomes(*hop, "va", Mac(2)));
+}
+
+TEST_F(NextHopsTest, RulesThatAreThereAlreadyLetNoneBeKnown) {
+  SetNeighbour("10.0.0.2", 1);
+  Nft("add table ip t");
+  Nft("add chain ip t out { type filter hook output priority 0; }");
+  Start(/*mind_rules=*/true);
+  const auto hop = To("10.0.0.2", "10.0.0.1");
+  ASSERT_TRUE(Await([&] { return !hops_->Held().empty(); }));
+  EXPECT_EQ(hop->Load(), LinkDestination{});
+  Nft("delete table ip t");
+  EXPECT_TRUE(Becomes(*hop, "va", Mac(1)));
 }
 
 }  // namespace
