@@ -192,18 +192,22 @@ void ManagerImpl::NoteFastUser() {
 void ManagerImpl::LookAtFastPaths() {
   const uint64_t learned = paths_.learned();
   const bool ipsec = platform_.links.HasIpsecPolicies();
+  const bool straight = platform_.links.GoesStraight();
   const uint64_t now_ns = SteadyCoarseNs();
   FastSeen& seen = fast_seen_;
-  if (learned == seen.learned && ipsec == seen.ipsec && now_ns < seen.until_ns)
+  if (learned == seen.learned && ipsec == seen.ipsec &&
+      straight == seen.straight && now_ns < seen.until_ns) {
     return;
+  }
   // Programs that are still being loaded are waited for without the lock.
   fast_.AwaitLoaded();
-  seen = {learned, ipsec, UINT64_MAX};
+  seen = {learned, ipsec, straight, UINT64_MAX};
   std::string next;  // where the next part begins
   for (bool more = true; more;) {
     const std::optional<ConfigSection> section =
         EnterAsMonitor("monitor: path of the fast path");
     if (!section.has_value()) return;  // stopping
+    fast_.SetClaiming(straight);
     std::vector<TunnelRecord*> refreshed;
     auto it = tunnels_.lower_bound(next);
     for (; it != tunnels_.end() && refreshed.size() < kMostRefreshed; ++it) {

@@ -168,7 +168,9 @@ TEST_F(ManagerFastTest, OverIpv6ATunnelInUdpHasAChecksum) {
   MustCreate(config);
   EXPECT_EQ(View().datapath_reason, "transport is udp over IPv6");
   ASSERT_TRUE(manager_->DeleteTunnel(call_, "gre0", {}).ok());
-  EXPECT_EQ(fast_.TakeCalls(), (Calls{"wait", "wait", "leave port 4754"}));
+  EXPECT_EQ(fast_.TakeCalls(),
+            (Calls{"wait", "in 2001:db8::2:4754 - -",
+                   "forget 2001:db8::2:4754 -", "wait", "leave port 4754"}));
 }
 
 TEST_F(ManagerFastTest, ADetachedTunnelIsCarriedByNobody) {

@@ -349,7 +349,7 @@ class ManagerImpl {
   void TurnRefreshed(const ConfigSection& section,
                      const std::vector<TunnelRecord*>& tunnels);
   // From now on the loop calls LookAtFastPaths() now and then: what no event
-  // tells, that is path MTUs that were learned or forgotten, IPsec, and starts.
+  // tells: path MTUs that were learned or forgotten, IPsec, rules, and starts.
   void NoteFastUser() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
   void LookAtFastPaths() ABSL_LOCKS_EXCLUDED(reconcile_mu_);
 
@@ -385,7 +385,7 @@ class ManagerImpl {
   bool fast_used_ ABSL_GUARDED_BY(reconcile_mu_) = false;
   struct FastSeen {  // of LookAtFastPaths(), by the reconciler alone
     uint64_t learned = 0;
-    bool ipsec = false;
+    bool ipsec = false, straight = false;
     uint64_t until_ns = 0;  // SteadyCoarseNs(): something is forgotten or new
   };
   FastSeen fast_seen_;

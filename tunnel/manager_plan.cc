@@ -174,6 +174,10 @@ UnderlayState ManagerImpl::EvaluateUnderlay(const Wiring& wiring,
     state.next_hop = platform_.links.FollowNextHop(
         remote, wiring.local, wiring.underlay_ifindex, config.fwmark);
   }
+  if (state.ethernet && state.next_hop != nullptr) {
+    state.claim = fast_.ClaimAt(state.route_ifindex);
+    NoteFastUser();
+  }
   SetMtu(config, route, underlay, state);
   const bool loops =
       route.ok() && own_ifindex != 0 && route->ifindex == own_ifindex;

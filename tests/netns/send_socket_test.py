@@ -1,5 +1,6 @@
 """--send_socket: outer packets go straight to the next hop on the link, which is
-followed while traffic flows; as it is by default, while no rule is there for them."""
+followed while traffic flows, and those received are kept from the IP stack; as it is
+by default, while no rule is there for them."""
 
 import os
 import sys
@@ -193,6 +194,33 @@ class SendAsItIs(SendCase):
         wait_until(lambda: len(sink.numbers) >= sent, what="all %d arrive" % sent)
         self.assertEqual(sink.numbers, list(range(sent)))
         sink.close()
+
+    def stack_receives(self, number):
+        """Packets that the IP stack of host b gets for each ping through a tunnel."""
+        def received():
+            return (self.b.space.snmp("Ip", "InReceives") +
+                    self.b.space.snmp6("Ip6InReceives"))
+        before = received()
+        self.assertEqual(traffic.ping(self.a.space, lab.inner(number, "4", 2), 20), 20)
+        return (received() - before) / 20
+
+    def test_outer_packets_are_kept_from_the_stack_while_there_are_no_rules(self):
+        self.wait_for_next_hops()
+        for number, (name, *_) in enumerate(TUNNELS, 1):
+            wait_until(lambda: self.stack_receives(number) < 1.5, what="inner ones alone: " + name)
+        with Rule(self.b.space, "counter"):
+            for number, (name, *_) in enumerate(TUNNELS, 1):
+                wait_until(lambda: self.stack_receives(number) > 1.8,
+                           what="outer ones too: " + name)
+        wait_until(lambda: self.stack_receives(1) < 1.5, what="inner ones alone again")
+
+    def test_tunnel_that_is_gone_leaves_its_packets_to_the_stack(self):
+        self.wait_for_next_hops()
+        wait_until(lambda: self.stack_receives(1) < 1.5, what="inner ones alone")
+        before = self.b.space.snmp("Ip", "InReceives")
+        self.b.daemon.ctl("delete g4")
+        self.assertEqual(traffic.ping(self.a.space, lab.inner(1, "4", 2), 5, wait=0.2), 0)
+        self.assertGreaterEqual(self.b.space.snmp("Ip", "InReceives") - before, 5)
 
     def test_rule_that_is_there_at_the_start_sees_every_packet(self):
         with Rule(self.a.space, "counter") as rule:

@@ -3,6 +3,7 @@
 #ifndef TUNNEL_BPF_DECAP_BPF_H_
 #define TUNNEL_BPF_DECAP_BPF_H_
 
+#include "tunnel/bpf/claim.bpf.h"
 #include "tunnel/bpf/maps.bpf.h"
 
 // The outer headers of a received packet.
@@ -93,7 +94,9 @@ static __always_inline int read_udp(struct __sk_buff* skb, struct outer* o) {
   return read_gre(skb, o);
 }
 
-static __always_inline int read_outer(struct __sk_buff* skb, struct outer* o) {
+// The IP header of what may be a packet of a tunnel.
+static __always_inline int read_outer_ip(struct __sk_buff* skb,
+                                         struct outer* o) {
   if (skb->protocol == bpf_htons(ETH_P_IP)) {
     if (!read_outer_v4(skb, o)) return 0;
   } else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
@@ -101,6 +104,14 @@ static __always_inline int read_outer(struct __sk_buff* skb, struct outer* o) {
   } else {
     return 0;
   }
+  __u8 protocol = o->key.protocol;
+  return protocol == kGre || protocol == kIpip || protocol == kIpv6 ||
+         protocol == kUdp;
+}
+
+// What is behind it.
+static __always_inline int read_payload(struct __sk_buff* skb,
+                                        struct outer* o) {
   if (o->key.protocol == kGre) {
     if (!read_gre(skb, o)) return 0;
   } else if (o->key.protocol == kIpip) {
@@ -241,11 +252,11 @@ static __always_inline __u32 read_segments(struct __sk_buff* skb, __u32 offset,
   return segments_of(skb, skb->len > all ? skb->len - all : 0);
 }
 
-SEC("tc")
-int tunneld_decap(struct __sk_buff* skb) {
-  struct outer o = {};
-  if (skb->pkt_type != 0 || skb->vlan_present || !read_outer(skb, &o))
-    return TC_ACT_UNSPEC;
+// TC_ACT_UNSPEC: nothing has happened.
+static __always_inline int decapsulate(struct __sk_buff* skb,
+                                       struct outer* outer) {
+  struct outer o = *outer;
+  if (!read_payload(skb, &o)) return TC_ACT_UNSPEC;
   struct fp_slot* slot = find(skb, &o);
   if (!slot) return TC_ACT_UNSPEC;
   __u32 tunnel = slot->tunnel, device = slot->device;
@@ -281,6 +292,16 @@ int tunneld_decap(struct __sk_buff* skb) {
   bpf_set_hash_invalid(skb);
   skb->queue_mapping = 0;
   return bpf_redirect(device, BPF_F_INGRESS);
+}
+
+SEC("tc")
+int tunneld_decap(struct __sk_buff* skb) {
+  struct outer o = {};
+  if (skb->pkt_type != 0 || skb->vlan_present || !read_outer_ip(skb, &o))
+    return TC_ACT_UNSPEC;
+  int verdict = decapsulate(skb, &o);
+  if (verdict == TC_ACT_UNSPEC) claim(skb, &o.key, o.len);
+  return verdict;
 }
 
 #endif  // TUNNEL_BPF_DECAP_BPF_H_

@@ -145,6 +145,16 @@ class FastPath {
   // been left.
   virtual void UseUdpPort(uint16_t port) = 0;
   virtual void LeaveUdpPort(uint16_t port) = 0;
+  // Packets with a key that has been set, which arrive at the device `ifindex`
+  // and are not decapsulated there, are kept from the IP stack: the packet
+  // sockets of the daemon have them. As long as somebody has the result and
+  // SetClaiming() is on; where the kernel can not, the stack gets them too.
+  virtual std::shared_ptr<const void> ClaimAt(uint32_t ifindex) {
+    static_cast<void>(ifindex);
+    return nullptr;
+  }
+  // Off at the start.
+  virtual void SetClaiming(bool on) { static_cast<void>(on); }
   // When it returns, no program uses what SetOutput() and SetInput() replaced
   // before the call. Returns at once where they have replaced nothing.
   virtual void Wait() = 0;

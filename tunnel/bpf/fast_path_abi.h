@@ -96,6 +96,10 @@ struct fp_sender {
   __u64 unused[7];
 };
 
+// The mark of a packet that the program has claimed for the daemon, whose
+// packet sockets take it though its type is that of a packet for another host.
+enum { kFpClaimedMark = 0x74756e63 };
+
 // Index in the map of turns.
 enum { kFpOut = 0, kFpIn = 1, kFpDirections = 2 };
 

@@ -136,21 +136,27 @@ void FastPathTest::Leave(const encap::EncapConfig& config) {
   path_->Wait();
 }
 
-void FastPathTest::SetInputs(const encap::EncapConfig& config,
-                             const FastEntry* entry) {
+std::vector<FastInputKey> FastPathTest::KeysOf(
+    const encap::EncapConfig& config) {
   FastInputKey key{{config.local, config.remote}, config.input_key, 0, 0};
   if (config.transport == encap::OuterTransport::kUdp) {
     key.protocol = encap::kProtoUdp;
     key.udp_port = encap::UdpPort(config);
-    path_->SetInput(key, entry);
-    return;
+    return {key};
   }
+  std::vector<FastInputKey> keys;
   for (const uint8_t protocol :
        {encap::kProtoGre, encap::kProtoIpip, encap::kProtoIpv6}) {
     if (encap::IsGre(config.mode) != (protocol == encap::kProtoGre)) continue;
     key.protocol = protocol;
-    path_->SetInput(key, entry);
+    keys.push_back(key);
   }
+  return keys;
+}
+
+void FastPathTest::SetInputs(const encap::EncapConfig& config,
+                             const FastEntry* entry) {
+  for (const FastInputKey& key : KeysOf(config)) path_->SetInput(key, entry);
 }
 
 void FastPathTest::SendInner(const Bytes& packet, uint32_t mark) {

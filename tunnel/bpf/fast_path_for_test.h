@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "encap/encap_config.h"
 #include "encap/packets_for_test.h"
@@ -33,6 +34,7 @@ class FastPathTest : public NetnsTest {
   void Turn();
   // Taken out of both, and waited for.
   void Leave(const encap::EncapConfig& config);
+  static std::vector<FastInputKey> KeysOf(const encap::EncapConfig& config);
   void SetInputs(const encap::EncapConfig& config, const FastEntry* entry);
   FastRecord Record(const encap::EncapConfig& config, uint32_t path_mtu);
 

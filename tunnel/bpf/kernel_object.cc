@@ -141,10 +141,13 @@ absl::Status KernelObject::Find() {
   counters_ = map("fp_counters");
   udp_ports_ = map("fp_udp_ports");
   sender_cookies_ = map("fp_sender_cookies");
+  claims_ = map("fp_claims");
+  claiming_ = map("fp_claiming");
   grace_ = map("fp_grace");
   grace_inner_ = map("fp_grace_inner");
-  for (const int fd : {encap_, decap_, outputs_, inputs_, slots_, counters_,
-                       udp_ports_, sender_cookies_, grace_, grace_inner_}) {
+  for (const int fd :
+       {encap_, decap_, outputs_, inputs_, slots_, counters_, udp_ports_,
+        sender_cookies_, claims_, claiming_, grace_, grace_inner_}) {
     if (fd < 0) return Refused("a program or map is missing", ENOENT);
   }
   return absl::OkStatus();
@@ -188,6 +191,17 @@ int KernelObject::SetUdpPort(uint16_t port, bool used) const {
 int KernelObject::SetSender(uint64_t cookie, uint32_t index) const {
   return ErrnoOf(
       bpf_map_update_elem(sender_cookies_, &cookie, &index, BPF_ANY));
+}
+
+int KernelObject::SetClaim(const fp_input_key& key, bool claimed) const {
+  if (!claimed) return ErrnoOf(bpf_map_delete_elem(claims_, &key));
+  const uint8_t yes = 1;
+  return ErrnoOf(bpf_map_update_elem(claims_, &key, &yes, BPF_ANY));
+}
+
+int KernelObject::SetClaiming(bool on) const {
+  const uint32_t zero = 0, value = on ? 1 : 0;
+  return ErrnoOf(bpf_map_update_elem(claiming_, &zero, &value, BPF_ANY));
 }
 
 fp_counter_block KernelObject::ReadCounters(uint32_t tunnel) const {

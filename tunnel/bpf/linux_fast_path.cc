@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -194,6 +195,7 @@ absl::Status LinuxFastPath::Usable() {
     return *usable_;
   }
   object_ = *loaded;
+  claims_.Use(*object_);
   for (const auto& [bytes, input] : inputs_) {
     fp_input_key key;
     std::memcpy(&key, bytes.data(), sizeof(key));
@@ -278,6 +280,7 @@ LinuxFastPath::InputBytes LinuxFastPath::BytesOf(const fp_input_key& key) {
 
 void LinuxFastPath::SetInput(const FastInputKey& key, const FastEntry* entry) {
   const fp_input_key raw = InputKeyFor(key);
+  claims_.Add(raw);
   // Only a key with an interface can stand before another one.
   if (entry == nullptr && key.ifindex == 0) return RemoveInput(raw);
   Input& input = inputs_[BytesOf(raw)];
@@ -301,7 +304,43 @@ void LinuxFastPath::SetInput(const FastInputKey& key, const FastEntry* entry) {
 }
 
 void LinuxFastPath::ForgetInput(const FastInputKey& key) {
-  RemoveInput(InputKeyFor(key));
+  const fp_input_key raw = InputKeyFor(key);
+  claims_.Remove(raw);
+  RemoveInput(raw);
+}
+
+std::shared_ptr<const void> LinuxFastPath::ClaimAt(uint32_t ifindex) {
+  std::erase_if(claimants_, [](const auto& c) { return c.second.expired(); });
+  std::weak_ptr<Claimant>& known = claimants_[ifindex];
+  std::shared_ptr<Claimant> claimant = known.lock();
+  if (claimant == nullptr) {
+    claimant = std::make_shared<Claimant>();
+    known = claimant;
+    AttachClaimants();
+  }
+  return claimant;
+}
+
+void LinuxFastPath::SetClaiming(bool on) {
+  // Programs that are still being loaded are not waited for.
+  using std::chrono::seconds;
+  if (on && object_ == nullptr && loading_.valid() &&
+      loading_.wait_for(seconds(0)) == std::future_status::ready) {
+    static_cast<void>(Usable());
+  }
+  AttachClaimants();
+  claims_.Switch(on);
+}
+
+void LinuxFastPath::AttachClaimants() {
+  if (object_ == nullptr) return;
+  for (const auto& [ifindex, known] : claimants_) {
+    const std::shared_ptr<Claimant> claimant = known.lock();
+    if (claimant == nullptr || std::exchange(claimant->tried, true)) continue;
+    // A device without that hook goes on without it.
+    if (auto underlay = AttachUnderlay(ifindex); underlay.ok())
+      claimant->underlay = *std::move(underlay);
+  }
 }
 
 void LinuxFastPath::RemoveInput(const fp_input_key& key) {

@@ -22,6 +22,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "tunnel/bpf/attachment.h"
+#include "tunnel/bpf/claims.h"
 #include "tunnel/bpf/fast_path.h"
 #include "tunnel/bpf/fast_sender.h"
 #include "tunnel/bpf/kernel_object.h"
@@ -48,6 +49,8 @@ class LinuxFastPath : public FastPath {
   void ForgetInput(const FastInputKey& key) override;
   void UseUdpPort(uint16_t port) override;
   void LeaveUdpPort(uint16_t port) override;
+  std::shared_ptr<const void> ClaimAt(uint32_t ifindex) override;
+  void SetClaiming(bool on) override;
   void Wait() override;
 
  private:
@@ -81,6 +84,7 @@ class LinuxFastPath : public FastPath {
   void RemoveInput(const fp_input_key& key);
   void TellUdpPort(uint16_t port, bool used);
   void WaitForPrograms();
+  void AttachClaimants();
   void OpenSenders(size_t workers);
   // After a wait, if there is none without one.
   std::optional<uint32_t> Take(Numbers& numbers);
@@ -95,9 +99,16 @@ class LinuxFastPath : public FastPath {
   std::shared_future<absl::StatusOr<std::shared_ptr<const KernelObject>>>
       loading_;
   ReceiveSteering steering_;
+  Claims claims_;
   std::shared_ptr<const KernelObject> object_;
   std::optional<absl::Status> usable_;  // once it has been tried
   std::map<uint32_t, std::weak_ptr<Attachment>> underlays_;  // by ifindex
+  // The programs are at `underlay`, or it was tried, once they are loaded.
+  struct Claimant {
+    std::shared_ptr<Attachment> underlay;
+    bool tried = false;
+  };
+  std::map<uint32_t, std::weak_ptr<Claimant>> claimants_;  // by ifindex
   std::map<InputBytes, Input> inputs_;
   std::map<uint16_t, uint32_t> udp_ports_;  // number of uses
   // One for each worker, or none; made before the first tunnel.

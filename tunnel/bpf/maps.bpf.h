@@ -83,6 +83,22 @@ struct {
   __type(value, struct fp_sender);
 } fp_senders SEC(".maps");
 
+// What the packet sockets of the daemon take. As the key of an input, but in
+// UDP without the key of GRE: the port is the daemon's.
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, kFpMaxInputs);
+  __type(key, struct fp_input_key);
+  __type(value, __u8);
+} fp_claims SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u32);
+} fp_claiming SEC(".maps");  // not 0: on
+
 // Whoever replaces its element waits until all programs have ended that run.
 struct fp_grace_inner {
   __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -117,6 +117,10 @@ class LinkControl {
   // Why none of those is known at present, in words; empty: each may be.
   virtual std::string NextHopsHeld() { return ""; }
 
+  // Packets may pass by the IP stack: next hops are followed, and nothing keeps
+  // them from being known.
+  virtual bool GoesStraight() { return false; }
+
   // IPsec policies are in force, so that packets of this host may have to be
   // encrypted. Asks the kernel; true where it does not tell.
   virtual bool HasIpsecPolicies() = 0;

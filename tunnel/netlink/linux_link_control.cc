@@ -129,6 +129,10 @@ std::string LinuxLinkControl::NextHopsHeld() {
   return next_hops_ == nullptr ? "" : next_hops_->Held();
 }
 
+bool LinuxLinkControl::GoesStraight() {
+  return next_hops_ != nullptr && next_hops_->Free();
+}
+
 bool LinuxLinkControl::HasIpsecPolicies() {
   return tunnel::HasIpsecPolicies().value_or(true);
 }

@@ -52,6 +52,7 @@ class LinuxLinkControl : public LinkControl {
                                                uint32_t ifindex,
                                                uint32_t mark) override;
   std::string NextHopsHeld() override;
+  bool GoesStraight() override;
   bool HasIpsecPolicies() override;
   // INVALID_STATE when one runs.
   absl::Status StartMonitor(

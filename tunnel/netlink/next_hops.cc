@@ -36,7 +36,7 @@ constexpr milliseconds kLook{200};
 // stale neighbours are probed.
 constexpr milliseconds kRetry{5000};
 // At least that for each of those, so that many take little of a CPU.
-constexpr milliseconds kRetryEach{10};
+constexpr milliseconds kRetryEach{50};
 
 }  // namespace
 
@@ -99,7 +99,12 @@ std::shared_ptr<const NextHop> NextHops::Of(const Way& way) {
 
 std::string NextHops::Held() const {
   MutexLock lock(mu_);
-  return hold_;
+  return hold_.value_or("");
+}
+
+bool NextHops::Free() const {
+  MutexLock lock(mu_);
+  return hold_.has_value() && hold_->empty();
 }
 
 void NextHops::Run() {

@@ -58,6 +58,8 @@ class NextHops {
   // may be. As of the last look, at most 200 ms ago while any is followed. Any
   // thread.
   std::string Held() const ABSL_LOCKS_EXCLUDED(mu_);
+  // A look has been taken, and nothing was found. Any thread.
+  bool Free() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   struct Followed {
@@ -112,7 +114,8 @@ class NextHops {
 
   mutable Mutex mu_;
   bool stop_ ABSL_GUARDED_BY(mu_) = false;
-  std::string hold_ ABSL_GUARDED_BY(mu_);  // Held()
+  // Held(); nullopt before the first look.
+  std::optional<std::string> hold_ ABSL_GUARDED_BY(mu_);
   std::map<Way, std::weak_ptr<NextHop>> known_ ABSL_GUARDED_BY(mu_);
   std::vector<std::pair<Way, std::shared_ptr<NextHop>>> fresh_
       ABSL_GUARDED_BY(mu_);

@@ -18,8 +18,7 @@ void SetFastInput(const Datapath& path, const EndpointKey& key,
 }  // namespace
 
 std::optional<FastInputKey> FastKeyOf(const EndpointKey& key) {
-  const bool udp_v6 = key.udp_port != 0 && key.addresses.local.is_v6();
-  if (udp_v6 || encap::IsWildcard(key.addresses.remote)) return std::nullopt;
+  if (encap::IsWildcard(key.addresses.remote)) return std::nullopt;
   return FastInputKey{key.addresses, key.key, key.ifindex, key.protocol,
                       key.udp_port};
 }

@@ -31,7 +31,9 @@ struct UnderlayState {
   uint32_t route_ifindex = 0;  // that the route leaves by; 0: no route
   std::shared_ptr<PathState> path;
   std::shared_ptr<const NextHop> next_hop;  // may be null, as SendRoute
-  uint32_t effective_mtu = 0;               // bytes, for the interface
+  // FastPath::ClaimAt() of the route's interface; may be null.
+  std::shared_ptr<const void> claim;
+  uint32_t effective_mtu = 0;  // bytes, for the interface
   std::string mtu_reason;
   bool ethernet = false;  // as RouteInfo
   // kNone, or why nothing can be sent now; with the sentence for people.

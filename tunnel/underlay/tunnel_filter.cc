@@ -6,6 +6,7 @@
 
 #include "encap/outer_parse.h"
 #include "encap/wire/udp.h"
+#include "tunnel/bpf/fast_path_abi.h"
 #include "tunnel/underlay/classic_bpf.h"
 
 namespace tunnel {
@@ -13,6 +14,7 @@ namespace {
 
 constexpr uint32_t kPacketType =
     static_cast<uint32_t>(SKF_AD_OFF) + SKF_AD_PKTTYPE;
+constexpr uint32_t kMark = static_cast<uint32_t>(SKF_AD_OFF) + SKF_AD_MARK;
 // `offset` bytes behind the first byte of the IP header.
 constexpr uint32_t Network(uint32_t offset) {
   return static_cast<uint32_t>(SKF_NET_OFF) + offset;
@@ -88,7 +90,10 @@ std::span<const sock_filter> ErrorFilterV6() { return kErrorV6; }
 std::vector<sock_filter> TunnelFilterV4(std::span<const uint16_t> udp_ports) {
   BpfProgram program = {
       LoadWord(kPacketType),
-      IfEqual(PACKET_HOST, 0, 5),
+      IfEqual(PACKET_HOST, 3, 0),
+      IfEqual(PACKET_OTHERHOST, 0, 7),
+      LoadWord(kMark),
+      IfEqual(kFpClaimedMark, 0, 5),
       LoadByte(Network(9)),  // protocol
       IfEqual(encap::kProtoGre, 4, 0),
       IfEqual(encap::kProtoIpip, 3, 0),
@@ -110,7 +115,10 @@ std::vector<sock_filter> TunnelFilterV4(std::span<const uint16_t> udp_ports) {
 std::vector<sock_filter> TunnelFilterV6(std::span<const uint16_t> udp_ports) {
   BpfProgram program = {
       LoadWord(kPacketType),
-      IfEqual(PACKET_HOST, 0, 17),
+      IfEqual(PACKET_HOST, 3, 0),
+      IfEqual(PACKET_OTHERHOST, 0, 19),
+      LoadWord(kMark),
+      IfEqual(kFpClaimedMark, 0, 17),
       LoadByte(Network(6)),  // next header
       IfEqual(encap::kProtoGre, 16, 0),
       IfEqual(encap::kProtoIpip, 15, 0),

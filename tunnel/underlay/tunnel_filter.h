@@ -11,7 +11,8 @@
 
 namespace tunnel {
 
-// For packet sockets. Take packets addressed to this host (PACKET_HOST) of
+// For packet sockets. Take packets addressed to this host (PACKET_HOST), or
+// claimed for the daemon by the program at the device (kFpClaimedMark), of
 // protocol 47, 4 or 41, and of UDP to one of `udp_ports`, whole. Independent of
 // the link header. At most 1,000 ports.
 std::vector<sock_filter> TunnelFilterV4(std::span<const uint16_t> udp_ports);
