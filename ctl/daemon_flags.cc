@@ -164,8 +164,8 @@ constexpr std::array<FlagInfo, 19> kFlags = {{
     {"send_socket", "auto|raw|packet",
      "what the daemon sends outer packets by: raw is as any program of the "
      "host does; packet goes straight to the next hop on Ethernet, which is "
-     "faster, past netfilter's OUTPUT and POSTROUTING; auto does that while "
-     "no rule is there [auto]",
+     "faster, past netfilter, and keeps what it receives from the IP stack; "
+     "auto does that while no rule is there [auto]",
      SetSendSocket},
     {"busy_poll", "DURATION",
      "ask for packets for that long before a worker sleeps, 0s to 1s, such as "

@@ -28,7 +28,8 @@ class FakeFastPath : public FastPath {
   // "out 100 1" (record 1), "out 100 -", "in 192.0.2.2 7 1" (remote, key; in
   // UDP with the port, 192.0.2.2:4754),
   // "forget 192.0.2.2 -", "wait", "close 100", "drop 1" (record), "use port
-  // 4754", "leave port 4754".
+  // 4754", "leave port 4754", "claim at 1" and "leave 1" (ifindex), "claiming
+  // on" and "claiming off".
   std::vector<std::string> TakeCalls() {
     const MutexLock lock(mu_);
     return std::exchange(calls_, {});
@@ -96,6 +97,19 @@ class FakeFastPath : public FastPath {
   void LeaveUdpPort(uint16_t port) override {
     Note(absl::StrCat("leave port ", port));
   }
+  std::shared_ptr<const void> ClaimAt(uint32_t ifindex) override {
+    auto claim = claims_[ifindex].lock();
+    if (claim == nullptr) {
+      Note(absl::StrCat("claim at ", ifindex));
+      claim = std::make_shared<Claim>(*this, ifindex);
+      claims_[ifindex] = claim;
+    }
+    return claim;
+  }
+  void SetClaiming(bool on) override {
+    if (std::exchange(claiming_, on) != on)
+      Note(on ? "claiming on" : "claiming off");
+  }
   void Wait() override { Note("wait"); }
 
  private:
@@ -107,6 +121,13 @@ class FakeFastPath : public FastPath {
     }
     FakeFastPath& path;
     const int number;
+  };
+
+  struct Claim {
+    Claim(FakeFastPath& p, uint32_t i) : path(p), ifindex(i) {}
+    ~Claim() { path.Note(absl::StrCat("leave ", ifindex)); }
+    FakeFastPath& path;
+    const uint32_t ifindex;
   };
 
   class Tunnel : public FastTunnel {
@@ -194,7 +215,10 @@ class FakeFastPath : public FastPath {
   FastSend send_ ABSL_GUARDED_BY(mu_) = FastSend::kRefused;
   std::vector<size_t> given_back_ ABSL_GUARDED_BY(mu_);
   size_t alive_ ABSL_GUARDED_BY(mu_) = 0;
-  int last_ = 0;  // by the holder of the configuration lock
+  // By the holder of the configuration lock.
+  int last_ = 0;
+  std::map<uint32_t, std::weak_ptr<Claim>> claims_;
+  bool claiming_ = false;
 };
 
 }  // namespace tunnel

@@ -171,6 +171,28 @@ absl::StatusOr<RouteInfo> MemoryLinkControl::RouteTo(
   return *route;
 }
 
+std::shared_ptr<const NextHop> MemoryLinkControl::FollowNextHop(
+    const encap::IpAddress&, const encap::IpAddress&, uint32_t, uint32_t) {
+  MutexLock lock(mu_);
+  if (!held_.has_value()) return nullptr;
+  return std::make_shared<NextHop>();
+}
+
+std::string MemoryLinkControl::NextHopsHeld() {
+  MutexLock lock(mu_);
+  return held_.value_or("");
+}
+
+bool MemoryLinkControl::GoesStraight() {
+  MutexLock lock(mu_);
+  return held_.has_value() && held_->empty();
+}
+
+void MemoryLinkControl::SetNextHopsHeld(const std::string& held) {
+  MutexLock lock(mu_);
+  held_ = held;
+}
+
 bool MemoryLinkControl::HasIpsecPolicies() {
   MutexLock lock(mu_);
   return ipsec_;

@@ -59,6 +59,12 @@ class MemoryLinkControl : public LinkControl {
   absl::StatusOr<RouteInfo> RouteTo(const encap::IpAddress& remote,
                                     const encap::IpAddress& local,
                                     uint32_t ifindex, uint32_t mark) override;
+  std::shared_ptr<const NextHop> FollowNextHop(const encap::IpAddress& remote,
+                                               const encap::IpAddress& local,
+                                               uint32_t ifindex,
+                                               uint32_t mark) override;
+  std::string NextHopsHeld() override;
+  bool GoesStraight() override;
   bool HasIpsecPolicies() override;
   absl::Status StartMonitor(
       std::function<void(const LinkEvent&)> callback) override;
@@ -86,6 +92,9 @@ class MemoryLinkControl : public LinkControl {
   void SetDefaultRoute(std::optional<RouteInfo> route);
   void Emit(const LinkEvent& event);
   void SetIpsecPolicies(bool present);
+  // Next hops are followed from now on, though none is ever known; `held` is
+  // what NextHopsHeld() says.
+  void SetNextHopsHeld(const std::string& held);
 
   // The n-th change from now (1: the next) fails with `status` and does
   // nothing.
@@ -117,6 +126,7 @@ class MemoryLinkControl : public LinkControl {
   std::map<encap::IpAddress, std::optional<RouteInfo>> routes_
       ABSL_GUARDED_BY(mu_);
   std::optional<RouteInfo> default_route_ ABSL_GUARDED_BY(mu_);
+  std::optional<std::string> held_ ABSL_GUARDED_BY(mu_);  // NextHopsHeld()
   bool ipsec_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::string> calls_ ABSL_GUARDED_BY(mu_);
   std::map<size_t, absl::Status> failures_ ABSL_GUARDED_BY(mu_);  // by call
