@@ -9,19 +9,17 @@
 #define TUNNEL_BPF_CLAIM_BPF_H_
 
 #include "tunnel/bpf/maps.bpf.h"
+#include "tunnel/bpf/outer.bpf.h"
 
 enum { kOtherHost = 3 };  // PACKET_OTHERHOST
 
 #define GRE_CSUM 0x8000
 #define GRE_SEQ 0x1000
 
-// The key of GRE behind the IP header of `at` bytes and the link's. False: not
-// GRE of version 0 as tunnels send it.
+// The key of GRE with these flags behind the IP header of `at` bytes and the
+// link's. False: not GRE of version 0 as tunnels send it.
 static __always_inline int read_gre_key(struct __sk_buff* skb, __u32 at,
-                                        struct fp_input_key* key) {
-  __be16 flags;
-  if (bpf_skb_load_bytes(skb, kLinkLen + at, &flags, sizeof(flags))) return 0;
-  flags = bpf_ntohs(flags);
+                                        __u16 flags, struct fp_input_key* key) {
   if ((flags & ~(GRE_CSUM | GRE_KEY | GRE_SEQ)) != 0) return 0;
   if (!(flags & GRE_KEY)) return 1;
   key->has_key = 1;
@@ -29,25 +27,27 @@ static __always_inline int read_gre_key(struct __sk_buff* skb, __u32 at,
   return bpf_skb_load_bytes(skb, kLinkLen + at, &key->key, 4) == 0;
 }
 
-static __always_inline int is_claimed(struct fp_input_key* key, __u32 ifindex) {
-  key->ifindex = ifindex;
-  if (bpf_map_lookup_elem(&fp_claims, key)) return 1;
-  key->ifindex = 0;
+static __always_inline int is_claimed(struct fp_input_key* key, __u32 modes,
+                                      __u32 ifindex) {
+  if (modes & kFpBound) {
+    key->ifindex = ifindex;
+    if (bpf_map_lookup_elem(&fp_claims, key)) return 1;
+    key->ifindex = 0;
+  }
   return bpf_map_lookup_elem(&fp_claims, key) != 0;
 }
 
-// `key` has addresses and protocol, all else is zero; the outer IP header is
-// whole, `at` bytes long, and of no fragment.
-static __always_inline void claim(struct __sk_buff* skb,
-                                  struct fp_input_key* key, __u32 at) {
-  __u32 zero = 0, *on = bpf_map_lookup_elem(&fp_claiming, &zero);
-  if (!on || *on == 0) return;
+// `o` is as read_outer_ip() left it.
+static __always_inline void claim(struct __sk_buff* skb, struct outer* o,
+                                  __u32 modes) {
+  struct fp_input_key* key = &o->key;
   if (key->protocol == kGre) {
-    if (!read_gre_key(skb, at, key)) return;
+    if (!read_gre_key(skb, o->len, bpf_ntohs(o->next[0]), key)) return;
   } else if (key->protocol == kUdp) {
-    if (bpf_skb_load_bytes(skb, kLinkLen + at + 2, &key->udp_port, 2)) return;
+    key->udp_port = o->next[1];
   }
-  if (is_claimed(key, skb->ifindex) && !bpf_skb_change_type(skb, kOtherHost))
+  if (is_claimed(key, modes, skb->ifindex) &&
+      !bpf_skb_change_type(skb, kOtherHost))
     skb->mark = kFpClaimedMark;
 }
 

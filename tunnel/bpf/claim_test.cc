@@ -197,6 +197,24 @@ TEST_F(ClaimTest, OnlyOneDeviceWhereATunnelIsBoundToIt) {
   EXPECT_TRUE(IsClaimed(OuterOf(config)));
 }
 
+TEST_F(ClaimTest, BoundTunnelsComeAndGoBesideOneThatIsNot) {
+  Start();
+  const EncapConfig config = Config(Mode::kGre, IpFamily::kV4);
+  SetInputs(config, nullptr);
+  EncapConfig other = Keyed(config, 7);
+  FastInputKey bound = KeysOf(other).front();
+  for (const uint32_t ifindex : {under_, under_ + 1000}) {
+    bound.ifindex = ifindex;
+    path_->SetInput(bound, nullptr);
+    path_->SetInput(bound, nullptr);  // once more is no more
+    EXPECT_TRUE(IsClaimed(OuterOf(config)));
+    EXPECT_EQ(IsClaimed(OuterOf(other)), ifindex == under_);
+    path_->ForgetInput(bound);
+    EXPECT_TRUE(IsClaimed(OuterOf(config)));
+    EXPECT_FALSE(IsClaimed(OuterOf(other)));
+  }
+}
+
 TEST_F(ClaimTest, ClaimingIsSwitchedAndEndsWithItsClaimant) {
   const EncapConfig config = Config(Mode::kGre, IpFamily::kV4);
   SetInputs(config, nullptr);  // before the programs are loaded

@@ -26,14 +26,18 @@ fp_input_key ClaimOf(fp_input_key key) {
 
 void Claims::Use(const KernelObject& object) {
   object_ = &object;
+  SetMode(kFpBound, bound_ != 0);
   for (const auto& [claim, keys] : claims_) Tell(claim, true);
-  object_->SetClaiming(on_);
+  SetMode(kFpClaims, on_);
 }
 
 void Claims::Add(const fp_input_key& key) {
   const Bytes claim = BytesOf<Bytes>(ClaimOf(key));
   std::set<Bytes>& keys = claims_[claim];
-  if (keys.empty()) Tell(claim, true);
+  if (keys.empty()) {
+    if (key.ifindex != 0 && bound_++ == 0) SetMode(kFpBound, true);
+    Tell(claim, true);
+  }
   keys.insert(BytesOf<Bytes>(key));
 }
 
@@ -44,12 +48,21 @@ void Claims::Remove(const fp_input_key& key) {
   if (!it->second.empty()) return;
   Tell(it->first, false);
   claims_.erase(it);
+  if (key.ifindex != 0 && --bound_ == 0) SetMode(kFpBound, false);
 }
 
 void Claims::Switch(bool on) {
   if (on_ == on) return;
   on_ = on;
-  if (object_ != nullptr) object_->SetClaiming(on);
+  SetMode(kFpClaims, on);
+}
+
+void Claims::SetMode(uint32_t bit, bool on) const {
+  if (object_ == nullptr) return;
+  if (const int error = object_->SetMode(bit, on); error != 0) {
+    LogError("the fast path does not know what it is to look for",
+             {{"cause", std::strerror(error)}});
+  }
 }
 
 void Claims::Tell(const Bytes& claim, bool claimed) {

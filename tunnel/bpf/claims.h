@@ -5,6 +5,7 @@
 #define TUNNEL_BPF_CLAIMS_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -29,9 +30,11 @@ class Claims {
  private:
   using Bytes = std::array<uint8_t, sizeof(fp_input_key)>;
   void Tell(const Bytes& claim, bool claimed);
+  void SetMode(uint32_t bit, bool on) const;
 
   const KernelObject* object_ = nullptr;
   std::map<Bytes, std::set<Bytes>> claims_;  // with the keys that want each
+  size_t bound_ = 0;                         // claims with an interface
   bool on_ = false;
 };
 

@@ -5,58 +5,14 @@
 
 #include "tunnel/bpf/claim.bpf.h"
 #include "tunnel/bpf/maps.bpf.h"
+#include "tunnel/bpf/outer.bpf.h"
 
-// The outer headers of a received packet.
-struct outer {
-  struct fp_input_key key;
-  __u8 tos;
-  __u8 is_gre;
-  __u8 inner_family;  // 4 or 6; 0 until GRE has told
-  __u32 len;          // bytes in front of the inner packet, without the link's
-};
-
-static __always_inline int read_outer_v4(struct __sk_buff* skb,
-                                         struct outer* o) {
-  struct iphdr ip;
-  if (bpf_skb_load_bytes(skb, kLinkLen, &ip, sizeof(ip))) return 0;
-  if (ip.version != 4 || ip.ihl != 5 ||
-      (ip.frag_off & bpf_htons(0x3fff)) != 0 ||
-      bpf_ntohs(ip.tot_len) + kLinkLen != skb->len ||
-      ip_checksum((__u16*)&ip) != 0) {
-    return 0;
-  }
-  o->key.family = 4;
-  o->key.protocol = ip.protocol;
-  o->key.remote[0] = ip.saddr;
-  o->key.local[0] = ip.daddr;
-  o->tos = ip.tos;
-  o->len = sizeof(ip);
-  return 1;
-}
-
-static __always_inline int read_outer_v6(struct __sk_buff* skb,
-                                         struct outer* o) {
-  struct ipv6hdr ip;
-  if (bpf_skb_load_bytes(skb, kLinkLen, &ip, sizeof(ip))) return 0;
-  if (ip.version != 6 ||
-      bpf_ntohs(ip.payload_len) + sizeof(ip) + kLinkLen != skb->len) {
-    return 0;
-  }
-  o->key.family = 6;
-  o->key.protocol = ip.nexthdr;
-  __builtin_memcpy(o->key.remote, &ip.saddr, sizeof(o->key.remote));
-  __builtin_memcpy(o->key.local, &ip.daddr, sizeof(o->key.local));
-  o->tos = ip.priority << 4 | ip.flow_lbl[0] >> 4;
-  o->len = sizeof(ip);
-  return 1;
-}
-
-static __always_inline int read_gre(struct __sk_buff* skb, struct outer* o) {
-  __be16 gre[2];
-  if (bpf_skb_load_bytes(skb, kLinkLen + o->len, gre, sizeof(gre))) return 0;
+// GRE at o->len, with these flags and protocol.
+static __always_inline int read_gre(struct __sk_buff* skb, struct outer* o,
+                                    const __be16 gre[2]) {
   __u16 flags = bpf_ntohs(gre[0]);
   if ((flags & ~GRE_KEY) != 0) return 0;
-  o->len += sizeof(gre);
+  o->len += 4;
   o->is_gre = 1;
   if (gre[1] == bpf_htons(ETH_P_IP)) o->inner_family = 4;
   if (gre[1] == bpf_htons(ETH_P_IPV6)) o->inner_family = 6;
@@ -75,7 +31,10 @@ static __always_inline int read_gre(struct __sk_buff* skb, struct outer* o) {
 // has one outer header, for one inner super-packet.
 static __always_inline int read_udp(struct __sk_buff* skb, struct outer* o) {
   struct udphdr udp;
-  __u8 first;
+  union {
+    __u8 first;
+    __be16 gre[2];
+  } in;
   if (o->key.family != 4 ||
       bpf_skb_load_bytes(skb, kLinkLen + o->len, &udp, sizeof(udp)) ||
       !is_tunnel_port(udp.dest) || udp.check != 0 ||
@@ -84,36 +43,20 @@ static __always_inline int read_udp(struct __sk_buff* skb, struct outer* o) {
   }
   o->key.udp_port = udp.dest;
   o->len += sizeof(udp);
-  if (bpf_skb_load_bytes(skb, kLinkLen + o->len, &first, sizeof(first)))
-    return 0;
+  if (bpf_skb_load_bytes(skb, kLinkLen + o->len, &in, sizeof(in))) return 0;
   // No GRE header begins so (RFC 2784 2.3).
-  if (first >> 4 == 4 || first >> 4 == 6) {
-    o->inner_family = first >> 4;
+  if (in.first >> 4 == 4 || in.first >> 4 == 6) {
+    o->inner_family = in.first >> 4;
     return 1;
   }
-  return read_gre(skb, o);
-}
-
-// The IP header of what may be a packet of a tunnel.
-static __always_inline int read_outer_ip(struct __sk_buff* skb,
-                                         struct outer* o) {
-  if (skb->protocol == bpf_htons(ETH_P_IP)) {
-    if (!read_outer_v4(skb, o)) return 0;
-  } else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-    if (!read_outer_v6(skb, o)) return 0;
-  } else {
-    return 0;
-  }
-  __u8 protocol = o->key.protocol;
-  return protocol == kGre || protocol == kIpip || protocol == kIpv6 ||
-         protocol == kUdp;
+  return read_gre(skb, o, in.gre);
 }
 
 // What is behind it.
 static __always_inline int read_payload(struct __sk_buff* skb,
                                         struct outer* o) {
   if (o->key.protocol == kGre) {
-    if (!read_gre(skb, o)) return 0;
+    if (!read_gre(skb, o, o->next)) return 0;
   } else if (o->key.protocol == kIpip) {
     o->inner_family = 4;
   } else if (o->key.protocol == kIpv6) {
@@ -144,14 +87,15 @@ static __always_inline int is_for(const struct fp_slot* slot,
 
 // A tunnel that is bound to the device comes before one that is not.
 static __always_inline struct fp_slot* find(struct __sk_buff* skb,
-                                            struct outer* o) {
-  o->key.ifindex = skb->ifindex;
-  __u32* number = bpf_map_lookup_elem(&fp_inputs, &o->key);
-  if (!number) {
-    o->key.ifindex = 0;
+                                            struct outer* o, __u32 modes) {
+  __u32* number = 0;
+  if (modes & kFpBound) {
+    o->key.ifindex = skb->ifindex;
     number = bpf_map_lookup_elem(&fp_inputs, &o->key);
-    if (!number) return 0;
+    if (!number) o->key.ifindex = 0;
   }
+  if (!number) number = bpf_map_lookup_elem(&fp_inputs, &o->key);
+  if (!number) return 0;
   __u32 index = *number;
   struct fp_slot* slot = bpf_map_lookup_elem(&fp_slots, &index);
   return slot && is_for(slot, o) ? slot : 0;
@@ -254,10 +198,10 @@ static __always_inline __u32 read_segments(struct __sk_buff* skb, __u32 offset,
 
 // TC_ACT_UNSPEC: nothing has happened.
 static __always_inline int decapsulate(struct __sk_buff* skb,
-                                       struct outer* outer) {
+                                       const struct outer* outer, __u32 modes) {
   struct outer o = *outer;
   if (!read_payload(skb, &o)) return TC_ACT_UNSPEC;
-  struct fp_slot* slot = find(skb, &o);
+  struct fp_slot* slot = find(skb, &o, modes);
   if (!slot) return TC_ACT_UNSPEC;
   __u32 tunnel = slot->tunnel, device = slot->device;
   struct fp_counter_block* count = bpf_map_lookup_elem(&fp_counters, &tunnel);
@@ -299,8 +243,9 @@ int tunneld_decap(struct __sk_buff* skb) {
   struct outer o = {};
   if (skb->pkt_type != 0 || skb->vlan_present || !read_outer_ip(skb, &o))
     return TC_ACT_UNSPEC;
-  int verdict = decapsulate(skb, &o);
-  if (verdict == TC_ACT_UNSPEC) claim(skb, &o.key, o.len);
+  __u32 modes = modes_now();
+  int verdict = modes & kFpInputs ? decapsulate(skb, &o, modes) : TC_ACT_UNSPEC;
+  if (verdict == TC_ACT_UNSPEC && (modes & kFpClaims)) claim(skb, &o, modes);
   return verdict;
 }
 

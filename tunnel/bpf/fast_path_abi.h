@@ -100,6 +100,14 @@ struct fp_sender {
 // packet sockets take it though its type is that of a packet for another host.
 enum { kFpClaimedMark = 0x74756e63 };
 
+// What there is to find for the program at the ingress of underlay devices, so
+// that no packet is looked up where nothing can be. Bits of fp_modes.
+enum {
+  kFpInputs = 1,  // keys that lead to a slot
+  kFpClaims = 2,  // claims, and they are on
+  kFpBound = 4,   // keys or claims with an interface
+};
+
 // Index in the map of turns.
 enum { kFpOut = 0, kFpIn = 1, kFpDirections = 2 };
 

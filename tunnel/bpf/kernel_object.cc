@@ -142,12 +142,12 @@ absl::Status KernelObject::Find() {
   udp_ports_ = map("fp_udp_ports");
   sender_cookies_ = map("fp_sender_cookies");
   claims_ = map("fp_claims");
-  claiming_ = map("fp_claiming");
+  modes_ = map("fp_modes");
   grace_ = map("fp_grace");
   grace_inner_ = map("fp_grace_inner");
   for (const int fd :
        {encap_, decap_, outputs_, inputs_, slots_, counters_, udp_ports_,
-        sender_cookies_, claims_, claiming_, grace_, grace_inner_}) {
+        sender_cookies_, claims_, modes_, grace_, grace_inner_}) {
     if (fd < 0) return Refused("a program or map is missing", ENOENT);
   }
   return absl::OkStatus();
@@ -199,9 +199,13 @@ int KernelObject::SetClaim(const fp_input_key& key, bool claimed) const {
   return ErrnoOf(bpf_map_update_elem(claims_, &key, &yes, BPF_ANY));
 }
 
-int KernelObject::SetClaiming(bool on) const {
-  const uint32_t zero = 0, value = on ? 1 : 0;
-  return ErrnoOf(bpf_map_update_elem(claiming_, &zero, &value, BPF_ANY));
+int KernelObject::SetMode(uint32_t bit, bool on) const {
+  const uint32_t zero = 0;
+  uint32_t modes = 0;
+  if (const int error = ErrnoOf(bpf_map_lookup_elem(modes_, &zero, &modes)))
+    return error;
+  modes = on ? modes | bit : modes & ~bit;
+  return ErrnoOf(bpf_map_update_elem(modes_, &zero, &modes, BPF_ANY));
 }
 
 fp_counter_block KernelObject::ReadCounters(uint32_t tunnel) const {

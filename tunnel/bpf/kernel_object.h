@@ -35,9 +35,10 @@ class KernelObject {
   int WriteSlot(uint32_t slot, const fp_slot& record) const;
   int ClearCounters(uint32_t tunnel) const;
   int SetUdpPort(uint16_t port, bool used) const;
-  // Packets with this key are the daemon's while claiming is on.
+  // Packets with this key are the daemon's in mode kFpClaims.
   int SetClaim(const fp_input_key& key, bool claimed) const;
-  int SetClaiming(bool on) const;
+  // Sets or clears a bit of the modes: kFpInputs, kFpClaims, kFpBound.
+  int SetMode(uint32_t bit, bool on) const;
   // The socket with this cookie (SO_COOKIE) is number `index`, below
   // kFpMaxSenders.
   int SetSender(uint64_t cookie, uint32_t index) const;
@@ -75,7 +76,7 @@ class KernelObject {
   size_t cpus_ = 1;  // possible ones
   int encap_ = -1, decap_ = -1;
   int outputs_ = -1, inputs_ = -1, slots_ = -1, counters_ = -1;
-  int claims_ = -1, claiming_ = -1;
+  int claims_ = -1, modes_ = -1;
   int udp_ports_ = -1, sender_cookies_ = -1, grace_ = -1, grace_inner_ = -1;
 };
 

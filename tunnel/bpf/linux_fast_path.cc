@@ -201,6 +201,7 @@ absl::Status LinuxFastPath::Usable() {
     std::memcpy(&key, bytes.data(), sizeof(key));
     object_->SetInput(key, input.slot);
   }
+  object_->SetMode(kFpInputs, !inputs_.empty());
   for (const auto& [port, uses] : udp_ports_) TellUdpPort(port, true);
   if (const int left = SweepFilters(); left != 0) {
     LogInfo("filters of a daemon before have been removed",
@@ -297,6 +298,7 @@ void LinuxFastPath::SetInput(const FastInputKey& key, const FastEntry* entry) {
     replaced_ = true;
   }
   if (object_ == nullptr) return;
+  if (inputs_.size() == 1) object_->SetMode(kFpInputs, true);
   if (const int error = object_->SetInput(raw, input.slot); error != 0) {
     LogIfRefused(error, "a tunnel can not take the fast path in");
     RemoveInput(raw);
@@ -305,8 +307,8 @@ void LinuxFastPath::SetInput(const FastInputKey& key, const FastEntry* entry) {
 
 void LinuxFastPath::ForgetInput(const FastInputKey& key) {
   const fp_input_key raw = InputKeyFor(key);
-  claims_.Remove(raw);
   RemoveInput(raw);
+  claims_.Remove(raw);
 }
 
 std::shared_ptr<const void> LinuxFastPath::ClaimAt(uint32_t ifindex) {
@@ -351,7 +353,9 @@ void LinuxFastPath::RemoveInput(const fp_input_key& key) {
     replaced_ = true;
   }
   inputs_.erase(it);
-  if (object_ != nullptr) object_->RemoveInput(key);
+  if (object_ == nullptr) return;
+  object_->RemoveInput(key);
+  if (inputs_.empty()) object_->SetMode(kFpInputs, false);
 }
 
 void LinuxFastPath::UseUdpPort(uint16_t port) {

@@ -97,7 +97,7 @@ struct {
   __uint(max_entries, 1);
   __type(key, __u32);
   __type(value, __u32);
-} fp_claiming SEC(".maps");  // not 0: on
+} fp_modes SEC(".maps");  // kFp*
 
 // Whoever replaces its element waits until all programs have ended that run.
 struct fp_grace_inner {
@@ -112,6 +112,11 @@ struct {
   __type(key, __u32);
   __array(values, struct fp_grace_inner);
 } fp_grace SEC(".maps") = {.values = {&fp_grace_inner}};
+
+static __always_inline __u32 modes_now(void) {
+  __u32 zero = 0, *modes = bpf_map_lookup_elem(&fp_modes, &zero);
+  return modes ? *modes : 0;
+}
 
 static __always_inline int is_tunnel_port(__be16 port) {
   __u32 host = bpf_ntohs(port), word = host / 64;

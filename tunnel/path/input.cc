@@ -25,11 +25,11 @@ constexpr encap::ParseOptions kOptions{.verify_header_checksum = true,
 
 }  // namespace
 
-void Input::Run(size_t index) noexcept {
+size_t Input::Run(size_t index) noexcept {
   const ReadSection section(reader_);
   const std::span<IncomingPacket> packets = transport_.ReceiveBatch(index);
   counters_.calls(Syscall::kReceive).Add(1);
-  if (packets.empty()) return;
+  if (packets.empty()) return 0;
   counters_.receive_batches.Add(1);
   counters_.receive_packets.Add(packets.size());
   counters_.receive_batch.Record(packets.size());
@@ -39,6 +39,7 @@ void Input::Run(size_t index) noexcept {
     Receive(incoming, batch);
   }
   Flush();
+  return packets.size();
 }
 
 void Input::Flush() noexcept {

@@ -40,8 +40,9 @@ class Input {
         writer_(worker, counters.calls(Syscall::kWrite)),
         handoff_(lanes, worker) {}
 
-  // Handles one batch of what waits at transport.receive_fds()[index].
-  void Run(size_t index) noexcept;
+  // Handles one batch of what waits at transport.receive_fds()[index]; returns
+  // its packets, 0 when none waits.
+  size_t Run(size_t index) noexcept;
 
   // Writes what other workers have handed over, at most a batch of each.
   void RunHandoffs() noexcept;

@@ -27,6 +27,11 @@ constexpr uint64_t kHandoffTag = 2;
 constexpr uint64_t kFirstSocketTag = 3;
 constexpr uint64_t kLastSocketTag = 63;
 
+// A socket that gives as many packets at once is polled until it has none, and
+// not watched meanwhile, as a driver leaves interrupts off while NAPI polls a
+// network card: for each packet the kernel then need not look for whom to tell.
+constexpr size_t kPollPackets = 4;
+
 // The kernel is asked for its drop count once in so many wake-ups: a system
 // call.
 constexpr uint64_t kDropPollMask = 255;
@@ -63,15 +68,18 @@ absl::Status Worker::Start() {
     return MakeError(Reason::kFdLimit,
                      "worker: no file descriptor left for epoll");
   }
-  RETURN_IF_ERROR(Watch(wake_.get(), kWakeTag));
-  RETURN_IF_ERROR(Watch(waiting_.fd(), kTimerTag));
-  RETURN_IF_ERROR(Watch(input_.handoff().bell_fd(), kHandoffTag));
-  uint64_t tag = kFirstSocketTag;
-  for (const int fd : transport_->receive_fds())
-    RETURN_IF_ERROR(Watch(fd, tag++));
-  receive_fds_ = tag - kFirstSocketTag;
-  for (const int fd : transport_->error_fds())
-    RETURN_IF_ERROR(Watch(fd, tag++));
+  sockets_ = transport_->receive_fds();
+  receive_fds_ = sockets_.size();
+  for (const int fd : transport_->error_fds()) sockets_.push_back(fd);
+  bool watched = Watch(wake_.get(), kWakeTag) &&
+                 Watch(waiting_.fd(), kTimerTag) &&
+                 Watch(input_.handoff().bell_fd(), kHandoffTag);
+  for (size_t i = 0; watched && i < sockets_.size(); ++i)
+    watched = Watch(sockets_[i], kFirstSocketTag + i);
+  if (!watched) {
+    return MakeError(Reason::kFdLimit,
+                     absl::StrCat("worker: epoll_ctl failed, errno ", errno));
+  }
   {
     const MutexLock lock(mu_);
     running_ = true;
@@ -80,15 +88,11 @@ absl::Status Worker::Start() {
   return absl::OkStatus();
 }
 
-absl::Status Worker::Watch(int fd, uint64_t tag) {
+bool Worker::Watch(int fd, uint64_t tag) noexcept {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = tag;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-    return MakeError(Reason::kFdLimit,
-                     absl::StrCat("worker: epoll_ctl failed, errno ", errno));
-  }
-  return absl::OkStatus();
+  return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 void Worker::Stop() {
@@ -144,7 +148,7 @@ void Worker::Loop() {
   while (!stop_.load(std::memory_order_acquire)) {
     const int n = Wait(events);
     if (n < 0) continue;  // EINTR
-    counters_.wakeups.Add(1);
+    if (polled_ == 0) counters_.wakeups.Add(1);
     if ((++rounds & kDropPollMask) == 0) ReadSocketDrops();
     bool commands = false;
     for (int i = 0; i < n; ++i) {
@@ -162,6 +166,7 @@ void Worker::Loop() {
         Serve(*reinterpret_cast<QueueContext*>(tag));
       }
     }
+    if (polled_ != 0) PollSockets();
     input_.RunHandoffs();
     // After the round: none of its events can refer to a queue that goes now.
     if (commands) RunCommands();
@@ -178,10 +183,10 @@ void Worker::Loop() {
 // Commands come as events too, and no ReadSection is open here: neither they
 // nor a grace period waits for the polling.
 int Worker::Wait(std::span<epoll_event> events) noexcept {
-  const bool handed = input_.handoff().PrepareSleep();
-  const int n = Ask(events, handed);
+  const bool at_once = input_.handoff().PrepareSleep() || polled_ != 0;
+  const int n = Ask(events, at_once);
   input_.handoff().Awake();
-  return n == 0 && !handed ? -1 : n;
+  return n == 0 && !at_once ? -1 : n;
 }
 
 int Worker::Ask(std::span<epoll_event> events, bool at_once) noexcept {
@@ -256,10 +261,20 @@ void Worker::ReadSocketDrops() {
 }
 
 void Worker::ServeSocket(size_t socket) {
-  if (socket < receive_fds_) {
-    input_.Run(socket);
-  } else {
-    error_input_.Run(socket - receive_fds_);
+  if (socket >= receive_fds_) return error_input_.Run(socket - receive_fds_);
+  if (input_.Run(socket) < kPollPackets) return;
+  counters_.calls(Syscall::kOther).Add(1);
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, sockets_[socket], nullptr) == 0)
+    polled_ |= uint64_t{1} << socket;
+}
+
+void Worker::PollSockets() {
+  for (size_t socket = 0; socket < receive_fds_; ++socket) {
+    const uint64_t bit = uint64_t{1} << socket;
+    if ((polled_ & bit) == 0 || input_.Run(socket) != 0) continue;
+    counters_.calls(Syscall::kOther).Add(1);
+    // What has come since is an event. Without memory to watch it, go on.
+    if (Watch(sockets_[socket], kFirstSocketTag + socket)) polled_ &= ~bit;
   }
 }
 

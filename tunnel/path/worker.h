@@ -75,7 +75,7 @@ class Worker {
     QueueContext* queue;
   };
 
-  absl::Status Watch(int fd, uint64_t tag);
+  bool Watch(int fd, uint64_t tag) noexcept;
   void Loop();
   // Number of events that wait; sleeps until there is one, or packets of
   // another worker (then it may be 0). Less than 0: a signal.
@@ -85,6 +85,8 @@ class Worker {
   void Execute(const Command& command);
   void ReadSocketDrops();
   void ServeSocket(size_t socket);
+  // Asks those that are polled; one that has nothing is watched again.
+  void PollSockets();
   void Arm(QueueContext& queue, bool readable);
   void Serve(QueueContext& queue);
   // Those that have waited long enough are read from again.
@@ -98,8 +100,11 @@ class Worker {
   Output output_;
   Input input_;
   ErrorInput error_input_;
-  // Sockets whose events have the first tags; behind them those for errors.
+  // Events of these have the first tags; from `receive_fds_` on for errors.
+  std::vector<int> sockets_;
   size_t receive_fds_ = 0;
+  // Sockets, a bit each, that are asked in each round instead of being watched.
+  uint64_t polled_ = 0;
   UniqueFd epoll_;
   UniqueFd wake_;
   WaitingQueues waiting_;  // for credit
