@@ -181,7 +181,8 @@ class Neighbour(Tunneld):
             self.moved, OUTER[4][0]))
 
     def rewire(self, per_second, stranger=False):
-        return Rewirer(self.daemons[2 if stranger else 0].target, self.moved, per_second)
+        return Rewirer(self.daemons[2 if stranger else 0].target, self.moved, per_second,
+                       self.cpus[1])
 
     def stop(self):
         super().stop()
@@ -191,11 +192,13 @@ class Neighbour(Tunneld):
 
 class Rewirer:
     """Moves the remote of a tunnel back and forth while it is entered: all six
-    steps of a change each time. `rate` is then what it came to, a second."""
+    steps of a change each time. It runs on `cpu`: who asks for a change is not on the
+    host that is measured. `rate` is then what it came to, a second."""
 
-    def __init__(self, target, name, per_second):
-        self._argv = [machine.built("tests/bench/rewirer"), target, name,
-                      "198.19.0.1", "198.19.0.2", per_second]
+    def __init__(self, target, name, per_second, cpu):
+        self._argv = machine.pinned(cpu, [
+            machine.built("tests/bench/rewirer"), target, name, "198.19.0.1",
+            "198.19.0.2", per_second])
         self._child, self.rate = None, 0.0
 
     def __enter__(self):
