@@ -81,12 +81,15 @@ LinkInfo ReadLink(const nlmsghdr* message) {
   if (const nlattr* a = attributes[IFLA_TXQLEN]) {
     info.tx_queue_len = nla_get_u32(a);
   }
-  rtnl_link_stats64 stats{};
-  if (const nlattr* a = attributes[IFLA_STATS64]) {
-    nla_memcpy(&stats, a, sizeof stats);
-    info.tx_dropped = stats.tx_dropped;
-  }
   return info;
+}
+
+// Most of what is known of a link is counters that nobody here reads.
+NetlinkMessage LinkQuestion(uint32_t ifindex) {
+  NetlinkMessage message =
+      NetlinkMessage::Question(RTM_GETLINK, LinkHeader(ifindex));
+  message.PutU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+  return message;
 }
 
 absl::StatusOr<LinkInfo> RequestLink(NetlinkSocket& socket,
@@ -172,7 +175,7 @@ NetlinkMessage RouteRequest(const encap::IpAddress& remote,
   const bool from = local.family() == remote.family() &&
                     !local.IsUnspecified() && !(remote.is_v6() && ifindex != 0);
   if (from) header.rtm_src_len = header.rtm_dst_len;
-  NetlinkMessage message(RTM_GETROUTE, 0, header);
+  NetlinkMessage message = NetlinkMessage::Question(RTM_GETROUTE, header);
   message.Put(RTA_DST, remote.bytes());
   if (from) message.Put(RTA_SRC, local.bytes());
   if (ifindex != 0) message.PutU32(RTA_OIF, ifindex);
@@ -207,9 +210,7 @@ absl::Status SetLinkTxQueueLen(NetlinkSocket& socket, uint32_t ifindex,
 }
 
 absl::StatusOr<LinkInfo> GetLink(NetlinkSocket& socket, uint32_t ifindex) {
-  return RequestLink(socket,
-                     NetlinkMessage(RTM_GETLINK, 0, LinkHeader(ifindex)),
-                     Interface(ifindex));
+  return RequestLink(socket, LinkQuestion(ifindex), Interface(ifindex));
 }
 
 absl::StatusOr<LinkInfo> GetLink(NetlinkSocket& socket,
@@ -219,9 +220,30 @@ absl::StatusOr<LinkInfo> GetLink(NetlinkSocket& socket,
     return MakeError(Reason::kDeviceNotFound,
                      absl::StrCat(subject, ": no such device"));
   }
-  NetlinkMessage message(RTM_GETLINK, 0, LinkHeader(0));
+  NetlinkMessage message = LinkQuestion(0);
   message.PutString(IFLA_IFNAME, name);
   return RequestLink(socket, message, subject);
+}
+
+absl::StatusOr<uint64_t> GetLinkTransmitDrops(NetlinkSocket& socket,
+                                              uint32_t ifindex) {
+  if_stats_msg header{};
+  header.ifindex = ifindex;
+  header.filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64);
+  rtnl_link_stats64 stats{};
+  const NetlinkReply reply =
+      socket.Request(NetlinkMessage::Question(RTM_GETSTATS, header),
+                     [&stats](const nlmsghdr* answer) {
+                       if (answer->nlmsg_type != RTM_NEWSTATS) return;
+                       const auto attributes =
+                           Parse<IFLA_STATS_MAX>(answer, sizeof(if_stats_msg));
+                       if (const nlattr* a = attributes[IFLA_STATS_LINK_64]) {
+                         nla_memcpy(&stats, a, sizeof(stats));
+                       }
+                     });
+  RETURN_IF_ERROR(NetlinkStatus(
+      reply, absl::StrCat(Interface(ifindex), ": read counters")));
+  return stats.tx_dropped;
 }
 
 std::optional<encap::IpPrefix> RouteDestination(const nlmsghdr* message) {

@@ -24,7 +24,6 @@ struct LinkInfo {
   uint32_t tx_queue_len = 0;  // packets
   bool up = false;            // administratively
   bool ethernet = false;      // as RouteInfo
-  uint64_t tx_dropped = 0;    // packets
 };
 
 // Errors of all: as LinkControl.
@@ -37,6 +36,9 @@ absl::Status SetLinkTxQueueLen(NetlinkSocket& socket, uint32_t ifindex,
 absl::StatusOr<LinkInfo> GetLink(NetlinkSocket& socket, uint32_t ifindex);
 // DEVICE_NOT_FOUND when no interface has the name.
 absl::StatusOr<LinkInfo> GetLink(NetlinkSocket& socket, absl::string_view name);
+// Packets sent through the interface that the kernel has dropped.
+absl::StatusOr<uint64_t> GetLinkTransmitDrops(NetlinkSocket& socket,
+                                              uint32_t ifindex);
 
 // As LinkControl::RouteTo().
 absl::StatusOr<RouteInfo> LookUpRoute(NetlinkSocket& socket,

@@ -72,8 +72,7 @@ absl::StatusOr<bool> LinuxLinkControl::Exists(uint32_t ifindex) {
 
 uint64_t LinuxLinkControl::TransmitDrops(uint32_t ifindex) {
   MutexLock lock(request_mu_);
-  const absl::StatusOr<LinkInfo> link = GetLink(socket_, ifindex);
-  return link.ok() ? link->tx_dropped : 0;
+  return GetLinkTransmitDrops(socket_, ifindex).value_or(0);
 }
 
 uint32_t LinuxLinkControl::IndexOf(absl::string_view device) {

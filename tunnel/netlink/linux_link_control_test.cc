@@ -1,6 +1,13 @@
 #include "tunnel/netlink/linux_link_control.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
 #include <chrono>
+#include <cstdlib>
 #include <map>
 #include <string>
 #include <vector>
@@ -139,6 +146,30 @@ TEST_F(LinuxLinkControlTest, KnowsWhetherAnInterfaceExists) {
   Ip("link del va");
   EXPECT_FALSE(links_->Exists(va_).value());
   EXPECT_EQ(GetReason(links_->Inspect(va_).status()), Reason::kDeviceNotFound);
+}
+
+TEST_F(LinuxLinkControlTest, CountsPacketsThatTheKernelDropped) {
+  ASSERT_EQ(std::system("ip addr add 10.0.0.1/24 dev va &&"
+                        "ip neigh add 10.0.0.2 lladdr 02:00:00:00:00:02 dev va "
+                        "&& ip link set vb mtu 600"),
+            0);
+  EXPECT_EQ(links_->TransmitDrops(va_), 0U);
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ASSERT_GE(fd, 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(9);
+  ASSERT_EQ(inet_pton(AF_INET, "10.0.0.2", &to.sin_addr), 1);
+  const std::array<char, 1000> more_than_the_peer_takes{};
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(sendto(fd, more_than_the_peer_takes.data(),
+                     more_than_the_peer_takes.size(), 0,
+                     reinterpret_cast<const sockaddr*>(&to), sizeof(to)),
+              static_cast<ssize_t>(more_than_the_peer_takes.size()));
+  }
+  close(fd);
+  EXPECT_EQ(links_->TransmitDrops(va_), 3U);
+  EXPECT_EQ(links_->TransmitDrops(0x7ffffff0), 0U) << "no such interface";
 }
 
 TEST_F(LinuxLinkControlTest, ExplainsDisabledIpv6) {

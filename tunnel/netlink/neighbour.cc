@@ -57,7 +57,7 @@ std::optional<Neighbour> ReadNeighbour(const nlmsghdr* message) {
 
 Neighbour LookUpNeighbour(NetlinkSocket& socket, const NeighbourKey& key) {
   Neighbour found{.key = key};
-  NetlinkMessage request(RTM_GETNEIGH, 0, Header(key));
+  NetlinkMessage request = NetlinkMessage::Question(RTM_GETNEIGH, Header(key));
   request.Put(NDA_DST, key.address.bytes());
   socket.Request(request, [&found](const nlmsghdr* answer) {
     if (answer->nlmsg_type != RTM_NEWNEIGH) return;

@@ -18,6 +18,7 @@
 namespace tunnel {
 namespace {
 
+// For one read: the kernel puts 32 KiB of a dump into one at most.
 constexpr size_t kMessageBuffer = size_t{64} << 10;  // bytes
 constexpr int kMostReads = 4096;                     // in one Drain()
 
@@ -27,6 +28,8 @@ struct CallbackFree {
 
 struct Answer {
   const std::function<void(const nlmsghdr*)>* on_message = nullptr;
+  uint32_t sequence = 0;
+  bool acknowledged = true;  // an ACK or the end of a dump follows
   NetlinkReply reply;
   bool done = false;
 };
@@ -55,7 +58,15 @@ int OnMessage(nl_msg* message, void* argument) {
   if (exchange.on_message != nullptr && *exchange.on_message) {
     (*exchange.on_message)(nlmsg_hdr(message));
   }
+  if (!exchange.acknowledged) exchange.done = true;
   return NL_OK;
+}
+
+// libnl looks at the numbers only where it asks for each ACK itself.
+int CheckSequence(nl_msg* message, void* argument) {
+  const auto& exchange = *static_cast<const Answer*>(argument);
+  return nlmsg_hdr(message)->nlmsg_seq == exchange.sequence ? NL_OK
+                                                            : -NLE_SEQ_MISMATCH;
 }
 
 int OnDone(nl_msg*, void* argument) {
@@ -102,6 +113,10 @@ NetlinkMessage::NetlinkMessage(int type, int flags, const void* header,
   }
 }
 
+void NetlinkMessage::ExpectOneAnswer() {
+  nlmsg_hdr(message_.get())->nlmsg_flags &= static_cast<uint16_t>(~NLM_F_ACK);
+}
+
 void NetlinkMessage::Put(int attribute, std::span<const uint8_t> value) {
   if (nla_put(message_.get(), attribute, static_cast<int>(value.size()),
               value.data()) != 0) {
@@ -134,6 +149,10 @@ absl::StatusOr<NetlinkSocket> NetlinkSocket::Open(int protocol) {
   if (const int error = nl_connect(raw, protocol); error != 0) {
     return OpenError(error);
   }
+  // One recvmsg() for each read in place of two.
+  nl_socket_disable_msg_peek(raw);
+  nl_socket_set_msg_buf_size(raw, kMessageBuffer);
+  nl_socket_disable_auto_ack(raw);  // a message says itself what it expects
   const int one = 1;
   setsockopt(socket.fd(), SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
   // Lets a dump be limited to one interface (Linux 4.20).
@@ -213,15 +232,20 @@ std::optional<NetlinkReply> NetlinkSocket::Exchange(
     const std::function<void(const nlmsghdr*)>& on_message, std::string& why) {
   Answer answer;
   answer.on_message = &on_message;
+  answer.acknowledged =
+      nlmsg_hdr(message.get())->nlmsg_flags & (NLM_F_ACK | NLM_F_DUMP);
   const std::unique_ptr<nl_cb, CallbackFree> callbacks(
       nl_cb_alloc(NL_CB_DEFAULT));
   if (callbacks == nullptr) throw std::bad_alloc();
   nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, OnMessage, &answer);
   nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, OnDone, &answer);
   nl_cb_set(callbacks.get(), NL_CB_FINISH, NL_CB_CUSTOM, OnDone, &answer);
+  nl_cb_set(callbacks.get(), NL_CB_SEQ_CHECK, NL_CB_CUSTOM, CheckSequence,
+            &answer);
   nl_cb_err(callbacks.get(), NL_CB_CUSTOM, OnError, &answer);
 
   int error = nl_send_auto(socket_.get(), message.get());
+  answer.sequence = nlmsg_hdr(message.get())->nlmsg_seq;
   while (error >= 0 && !answer.done) {
     error = nl_recvmsgs(socket_.get(), callbacks.get());
   }

@@ -34,6 +34,15 @@ class NetlinkMessage {
   NetlinkMessage(int type, int flags, const Header& header)
       : NetlinkMessage(type, flags, &header, sizeof(header)) {}
 
+  // A question that the kernel answers with one message or an error, so that
+  // nothing is to be acknowledged: an RTM_GET* that is no dump.
+  template <typename Header>
+  static NetlinkMessage Question(int type, const Header& header) {
+    NetlinkMessage message(type, 0, header);
+    message.ExpectOneAnswer();
+    return message;
+  }
+
   void Put(int attribute, std::span<const uint8_t> value);
   void PutU32(int attribute, uint32_t value);
   void PutString(int attribute, absl::string_view value);
@@ -45,6 +54,7 @@ class NetlinkMessage {
     void operator()(nl_msg* message) const;
   };
   NetlinkMessage(int type, int flags, const void* header, size_t size);
+  void ExpectOneAnswer();
 
   std::unique_ptr<nl_msg, Free> message_;
 };

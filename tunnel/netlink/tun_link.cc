@@ -69,7 +69,8 @@ absl::StatusOr<TunLink> GetTunLink(NetlinkSocket& socket,
   }
   ifinfomsg header{};
   header.ifi_family = AF_UNSPEC;
-  NetlinkMessage message(RTM_GETLINK, 0, header);
+  NetlinkMessage message = NetlinkMessage::Question(RTM_GETLINK, header);
+  message.PutU32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
   message.PutString(IFLA_IFNAME, name);
   TunLink link;
   const NetlinkReply reply =
